@@ -1,0 +1,416 @@
+"""E(g): the error of the network with a gate on every unit. Everything that secateur asks is a question about E."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+from torch.fx import Node
+
+from secateur import losses
+from secateur.errors import (
+    DataError,
+    ModeError,
+    NondeterministicError,
+    NonFiniteError,
+    OptionError,
+    TraceError,
+    UnitError,
+)
+from secateur.examples import Examples, read
+from secateur.units import Graph, Reading, UnitSet, discover
+from secateur.units.graph import Env, evaluate, operator_name
+
+Off = Literal["zero", "mean"]
+LossFunction = Callable[[Any, Any], Tensor]
+TILE = 512
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A range of the examples, on the network's device: what one pass of the network answers."""
+
+    start: int
+    stop: int
+    inputs: tuple[Tensor, ...]
+    target: Any
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class GatedNetwork:
+    """A network whose units are multiplied by gates where they are read.
+
+        value read = m + g (value - m),   m = 0 for off="zero", the unit's mean over the examples for off="mean"
+    """
+
+    def __init__(self, graph: Graph, units: UnitSet, off: Off = "zero") -> None:
+        self.graph = graph
+        self.units = units
+        self.off = off
+        self.readings: dict[Node, Reading] = {r.node: r for r in units.readings if bool((r.owner >= 0).any())}
+        self.means: dict[Node, Tensor] = {}
+
+    def read(self, reading: Reading, value: Tensor, gates: Tensor) -> Tensor:
+        """What the reader receives."""
+        one = torch.cat((gates, gates.new_ones(1))).to(value.dtype)  # index -1: what belongs to no unit is always on
+        gate = reading.shape(value, one[reading.owner.to(gates.device)])
+        if self.off == "zero":
+            return value * gate
+        mean = reading.shape(value, self.means[reading.node])
+        return mean + gate * (value - mean)
+
+    def replace(self, gates: Tensor) -> Callable[[Node, Env], Any]:
+        """For Graph.run: the readers' operators, on gated inputs."""
+
+        def gated(node: Node, env: Env) -> Any:
+            reading = self.readings.get(node)
+            if reading is None:
+                return None
+            source = node.args[0]
+            assert isinstance(source, Node)
+            return evaluate(node, {**env, source: self.read(reading, env[source], gates)})
+
+        return gated
+
+    def __call__(self, inputs: Sequence[Tensor], gates: Tensor) -> Any:
+        """The network's answer under these gates."""
+        env = self.graph.leaves(inputs, gates.device)
+        return self.graph.result(self.graph.run(env, replace=self.replace(gates), keep=()))
+
+    def measure_means(self, tiles: Iterator[tuple[Tensor, ...]]) -> None:
+        """The mean of what each reader reads, for each index of its contracted dimension, over examples and positions."""
+        sums: dict[Node, Tensor] = {}
+        counts: dict[Node, int] = {}
+        dtypes: dict[Node, torch.dtype] = {}
+        for inputs in tiles:
+            env = self.graph.leaves(inputs, inputs[0].device)
+            sources = {node.args[0] for node in self.readings}
+            self.graph.run(env, keep=sources)  # pyright: ignore[reportArgumentType]
+            for node, reading in self.readings.items():
+                value = env[node.args[0]]  # pyright: ignore[reportArgumentType]
+                lines = value.to(torch.float64).movedim(reading.dim, 0).flatten(1)
+                dtypes[node] = value.dtype
+                sums[node] = sums.get(node, 0) + lines.sum(1)
+                counts[node] = counts.get(node, 0) + lines.shape[1]
+        self.means = {node: (total / counts[node]).to(dtypes[node]) for node, total in sums.items()}
+
+
+class GatedLoss:
+    """E(g), the loss of the gated network summed over the examples, in float64.
+
+        E(g) = sum_n loss(f(x_n; g), y_n)
+
+    Shape:
+        gates (K,) -> scalar; (B, K) -> (B,). One gate a unit, in the order of `units`; no gates: all on.
+    Units:
+        those of the loss, summed over examples; lower is better.
+    Raises:
+        ModeError: the network is in training mode. TraceError, NoUnitsError: nothing can be pruned.
+        DataError, NonFiniteError: data or targets that can't be used. NondeterministicError: the network answers
+        differently when asked twice.
+    Source:
+        The paper (arXiv 1701.04465), section 2: E is the squared error summed over examples and outputs.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
+    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> loss = GatedLoss(model, (torch.ones(3, 1), torch.zeros(3, 1)), loss="sse")
+    >>> loss()                                            # 3 examples, each 1/2 (1 + 1)^2
+    tensor(6., dtype=torch.float64)
+    >>> loss(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    tensor([1.5000, 0.0000], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: str | LossFunction = "cross_entropy",
+        *,
+        off: Off = "zero",
+        tile: int = TILE,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if off not in ("zero", "mean"):
+            raise OptionError(f"off={off!r}; expected 'zero' or 'mean'")
+        if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
+            raise OptionError(f"tile={tile!r}; expected a number of examples, 1 or more")
+        require_evaluation_mode(model)
+        if device is not None:
+            model = model.to(device)
+        self.model, self.loss, self.off, self.tile = model, loss, off, tile
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.examples = read(data, model)
+        graph = Graph.trace(
+            model, [x[:2].to(self.device) for x in self.examples.args], _map(self.examples.kwargs, 2, self.device)
+        )
+        _require_no_dropout(graph)
+        self.units = discover(graph, off)
+        self.network = GatedNetwork(graph, self.units, off)
+        if off == "mean":
+            with exactly(), torch.no_grad():
+                self.network.measure_means(self._inputs(*span) for span in self.spans())
+        self._prepare()
+
+    def on(self, data: Any) -> GatedLoss:
+        """The same network, units and meaning of off on other examples: a validation set."""
+        other = object.__new__(GatedLoss)
+        other.__dict__.update(self.__dict__)
+        other.examples = read(data, self.model)
+        other._prepare()
+        return other
+
+    def _prepare(self) -> None:
+        """Check what the network answers, and turn the targets into what the loss computes with."""
+        ones = torch.ones(len(self.units), dtype=torch.float64, device=self.device)
+        start, stop = next(self.spans())
+        inputs = self._inputs(start, stop)
+        with exactly(), torch.no_grad():
+            first, second = self._plain(start, stop), self._plain(start, stop)
+            gated = answer(self.network(inputs, ones))
+            alone = answer(self.network([x[:1] for x in inputs], ones))
+        self.dtype = first.dtype
+        self.tolerance = 1e-12 if self.dtype == torch.float64 else 1e-6
+        near = 1e-12 if self.dtype == torch.float64 else 1e-5
+        if first.dim() == 0 or first.shape[0] != stop - start:
+            raise DataError(
+                f"the network answers {stop - start} examples with a tensor of shape {tuple(first.shape)}; its first "
+                "dimension must count the examples"
+            )
+        if not bool(first.isfinite().all()):
+            bad = int((~first.isfinite()).reshape(len(first), -1).any(1).nonzero()[0])
+            raise NonFiniteError(f"the network's answer to example {bad} holds NaN or infinity; it can't be scored")
+        if not _close(first, second, near):
+            raise NondeterministicError(
+                f"{type(self.model).__name__} gave two answers to the same examples; scoring needs a network that is a "
+                "function of its input. Switch off dropout, sampling and noise in evaluation mode."
+            )
+        if not _close(first, gated, near):
+            raise TraceError(
+                f"the captured graph does not answer as {type(self.model).__name__} does; hooks, or code that depends on "
+                "more than its inputs, can't be captured. Put that code into forward()."
+            )
+        if not _close(first[:1], alone, near):
+            raise TraceError(
+                f"{type(self.model).__name__} answers an example differently in other company: something couples the "
+                "examples of a batch. Units can't be scored example by example then."
+            )
+        self._target: Tensor | None = None
+        if self.loss == "self":
+            with exactly(), torch.no_grad():
+                answers = [answer(self.network(self._inputs(*span), ones)).to(torch.float64) for span in self.spans()]
+            self._target = torch.cat(answers)
+        elif isinstance(self.loss, str):
+            losses.resolve(self.loss)
+            if self.examples.target is None:
+                raise DataError(f"loss {self.loss!r} needs targets; pass (x, y), or use loss='self', which needs none")
+            shape = (len(self.examples), *first.shape[1:])
+            self._target = losses.prepare_target(self.loss, shape, self.examples.target)
+        self.per_example()  # a first pass over all: NaN in a loss shows now, not after an hour
+
+    @property
+    def targets(self) -> Tensor:
+        """The targets as the user gave them: what a metric compares the answers with."""
+        if self.examples.target is None:
+            raise DataError("the data has no targets, so it has no metrics; pass (x, y)")
+        return self.examples.target
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The tiles, (start, stop) in global order: fixed by `tile` alone."""
+        for start in range(0, len(self.examples), self.tile):
+            yield start, min(start + self.tile, len(self.examples))
+
+    def tiles(self) -> Iterator[Tile]:
+        for start, stop in self.spans():
+            yield Tile(start, stop, self._inputs(start, stop), self._batch(start, stop))
+
+    def _inputs(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        return tuple(x[start:stop].to(self.device) for x in self.examples.inputs)
+
+    def _batch(self, start: int, stop: int) -> Any:
+        """What the loss receives beside the output: prepared targets, or the user's own batch for the user's own loss."""
+        if self._target is not None:
+            return self._target[start:stop].to(self.device)
+        return self.examples.batch(start, stop, self.device)
+
+    def _plain(self, start: int, stop: int) -> Tensor:
+        inputs = self._inputs(start, stop)
+        keywords = self.examples.keywords
+        return answer(self.model(**dict(zip(keywords, inputs, strict=True))) if keywords else self.model(*inputs))
+
+    def losses(self, output: Any, tile: Tile) -> Float64[Tensor, " examples"]:
+        """The loss of each example of a tile, given the network's answer. Works under torch.func for named losses."""
+        if isinstance(self.loss, str):
+            return losses.resolve(self.loss)(answer(output), tile.target)
+        values = self.loss(output, tile.target)
+        if not isinstance(values, Tensor) or values.shape != (len(tile),):
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise DataError(f"the loss function gave {got} for {len(tile)} examples; expected a vector, one loss for each")
+        return values.to(torch.float64)
+
+    @property
+    def maps(self) -> bool:
+        """Whether the loss may be mapped over candidates by torch.func: a user's own function need not be able to."""
+        return isinstance(self.loss, str)
+
+    def gates(self, alive: Tensor | None = None) -> Float64[Tensor, " units"]:
+        """1 for the units alive (positions), 0 for the others."""
+        if alive is None:
+            return torch.ones(len(self.units), dtype=torch.float64, device=self.device)
+        gates = torch.zeros(len(self.units), dtype=torch.float64, device=self.device)
+        gates[alive.to(self.device)] = 1.0
+        return gates
+
+    def __call__(self, gates: Float[Tensor, "*batch units"] | None = None) -> Float64[Tensor, "*batch"]:
+        gates = self._gates(gates)
+        if gates.dim() == 2:
+            return torch.stack([self(row) for row in gates]) if len(gates) else gates.new_zeros(0)
+        total = gates.new_zeros(())
+        for tile in self.tiles():
+            total = total + self.tile_losses(tile, gates).sum()
+        return total
+
+    def per_example(self, gates: Float[Tensor, " units"] | None = None) -> Float64[Tensor, " examples"]:
+        """The loss of each example under these gates: what E adds up."""
+        gates = self._gates(gates)
+        with torch.no_grad():
+            return torch.cat([self.tile_losses(tile, gates) for tile in self.tiles()])
+
+    def tile_losses(self, tile: Tile, gates: Tensor) -> Float64[Tensor, " examples"]:
+        """The losses of one tile, refused where they are not finite."""
+        with exactly():
+            values = self.losses(self.network(tile.inputs, gates), tile)
+        return finite(values, tile, gates, self.units)
+
+    def outputs(self, gates: Float[Tensor, " units"] | None = None) -> Tensor:
+        """The network's answers to all examples under these gates."""
+        gates = self._gates(gates)
+        with exactly(), torch.no_grad():
+            return torch.cat([answer(self.network(tile.inputs, gates)) for tile in self.tiles()])
+
+    def gradient(self, gates: Float[Tensor, " units"] | None = None) -> Float64[Tensor, " units"]:
+        """dE/dg, exact, by one backward pass."""
+        gates = self._gates(gates)
+        total = torch.zeros_like(gates)
+        for tile in self.tiles():
+            leaf = gates.detach().clone().requires_grad_(True)
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(self.tile_losses(tile, leaf).sum(), leaf)
+            total += slope
+        return total
+
+    def curvature(
+        self, gates: Float[Tensor, " units"] | None = None, units: Tensor | None = None, chunk: int = 64
+    ) -> Float64[Tensor, " asked"]:
+        """d2E/dg_u2 for each of these units (positions; all by default), exact: a forward derivative of the gradient.
+
+            d2E/dg_u2 = e_u . d/dt grad E(g + t e_u)
+        """
+        gates = self._gates(gates).detach()
+        asked = torch.arange(len(self.units), device=self.device) if units is None else units.to(self.device)
+        total = torch.zeros(len(asked), dtype=torch.float64, device=self.device)
+        for tile in self.tiles():
+
+            def error(g: Tensor, tile: Tile = tile) -> Tensor:
+                return self.losses(self.network(tile.inputs, g), tile).sum()
+
+            def second(unit: Tensor, error: Callable[[Tensor], Tensor] = error) -> Tensor:
+                direction = (torch.arange(len(gates), device=gates.device) == unit).to(gates.dtype)
+                _, row = torch.func.jvp(torch.func.grad(error), (gates,), (direction,))
+                return (row * direction).sum()
+
+            with exactly():
+                for start in range(0, len(asked), chunk):
+                    part = asked[start : start + chunk]
+                    if self.maps:
+                        values = torch.func.vmap(second)(part)
+                    else:
+                        values = torch.stack([second(unit) for unit in part])
+                    total[start : start + chunk] += values
+        return total
+
+    def _gates(self, gates: Tensor | None) -> Tensor:
+        if gates is None:
+            return self.gates()
+        if not isinstance(gates, Tensor) or gates.dim() not in (1, 2) or gates.shape[-1] != len(self.units):
+            got = tuple(gates.shape) if isinstance(gates, Tensor) else type(gates).__name__
+            raise UnitError(f"gates are {got}; expected a tensor ({len(self.units)},) or (B, {len(self.units)}): one a unit")
+        gates = gates.to(self.device, torch.float64)
+        if not bool(gates.detach().isfinite().all()):
+            raise NonFiniteError("a gate is NaN or infinite; gates are numbers, 0 for off and 1 for on")
+        return gates
+
+
+def require_evaluation_mode(model: nn.Module) -> None:
+    """Raises: ModeError for a network of which any part is in training mode."""
+    training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
+    if training:
+        some = ", ".join(training[:3]) + (", ..." if len(training) > 3 else "")
+        raise ModeError(
+            f"the network is in training mode ({some}): dropout and batch statistics would make scores random. "
+            "Call model.eval() first."
+        )
+
+
+def _require_no_dropout(graph: Graph) -> None:
+    for node in graph.nodes:
+        name = operator_name(node)
+        if name == "aten.native_dropout.default" or (name == "aten.dropout.default" and node.args[2]):
+            raise ModeError(
+                "the network uses dropout in evaluation mode (functional.dropout without training=self.training?), so it "
+                "answers at random; pass training=self.training, or nn.Dropout and model.eval()"
+            )
+
+
+def answer(output: Any) -> Tensor:
+    """The tensor that losses and metrics look at: the output itself, its logits, or its first element."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, dict) and "logits" in output:
+        return answer(output["logits"])
+    if hasattr(output, "logits"):
+        return answer(output.logits)
+    if isinstance(output, (tuple, list)) and output:
+        return answer(output[0])
+    raise DataError(f"the network answers with a {type(output).__name__}; expected a tensor, a tuple, or something with logits")
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Matrix products in the network's own precision, never TensorFloat-32 or bfloat16; the user's setting comes back."""
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def finite(values: Tensor, tile: Tile, gates: Tensor, units: UnitSet) -> Tensor:
+    """Raises: NonFiniteError, naming the example, where a loss is NaN or infinite."""
+    fine = values.detach().isfinite()
+    if not bool(fine.all()):
+        bad = tile.start + int((~fine).nonzero()[0])
+        off = int((gates.detach() == 0).sum())
+        state = f"with {off} of {len(units)} units off" if off else "of the untouched network"
+        raise NonFiniteError(f"the loss of example {bad} is NaN or infinite {state}; it can't be compared")
+    return values
+
+
+def _close(first: Tensor, second: Tensor, tolerance: float) -> bool:
+    return first.shape == second.shape and bool(
+        (first - second).abs().max() <= tolerance * first.abs().max().clamp_min(torch.finfo(first.dtype).tiny)
+    )
+
+
+def _map(values: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:
+    return {key: value[:count].to(device) for key, value in values.items()}
