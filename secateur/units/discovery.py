@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -134,12 +134,7 @@ def discover(graph: Graph, off: str = "zero") -> UnitSet:
         if isinstance(item, Node):
             flow.labels.refuse(flow.of(item), None, "is an output of the network")
     if off == "mean":
-        for reader in flow.readers:
-            contraction = rules.RULES[operator_name(reader.node)].contraction
-            if contraction and contraction.pads(reader.node):
-                flow.labels.refuse(
-                    reader.columns, reader.node, "its mean can't move into a bias, since the reader pads with zeros"
-                )
+        _refuse_means(flow)
     classes = _whole_slices(flow)
     number, refused = _number_units(flow, classes)
     if not number:
@@ -167,6 +162,21 @@ def discover(graph: Graph, off: str = "zero") -> UnitSet:
     ]
     sites = _sites(units, flow, owner, readings)
     return UnitSet(units, sites, refused, readings, incoming, slices, values)
+
+
+def _refuse_means(flow: Flow) -> None:
+    """With off="mean" a cut adds a constant to the reader's bias: refuse the units of readers where that is not exact."""
+    calls = Counter(reader.node.args[1] for reader in flow.readers)
+    biases = Counter(reader.node.args[2] for reader in flow.readers if len(reader.node.args) > 2)
+    for reader in flow.readers:
+        node, contraction = reader.node, rules.RULES[operator_name(reader.node)].contraction
+        bias = node.args[2] if len(node.args) > 2 else None
+        if contraction and contraction.pads(node):
+            flow.labels.refuse(reader.columns, node, "its mean can't move into the bias of a reader that pads with zeros")
+        if calls[node.args[1]] > 1 or (bias is not None and biases[bias] > 1):
+            flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that several calls share")
+        if bias is not None and bias not in flow.graph.names:
+            flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that is computed")
 
 
 def _whole_slices(flow: Flow) -> Tensor:

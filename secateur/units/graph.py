@@ -95,6 +95,11 @@ class Graph:
             program.call_spec.out_spec,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
     def weight(self, name: str) -> Tensor:
         """The parameter or buffer of that name, as it is now."""
         module, _, leaf = name.rpartition(".")

@@ -362,17 +362,17 @@ RULES: dict[str, Rule] = {
     **{_name(short): Rule(create) for short in "arange arange.start full ones zeros scalar_tensor".split()},
 }
 
-MODULE_SIZES: dict[type[nn.Module], dict[str, tuple[str, int]]] = {
-    nn.Linear: {"out_features": ("weight", 0), "in_features": ("weight", 1)},
-    **{
-        kind: {"out_channels": ("weight", 0), "in_channels": ("weight", 1)} for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYER_ATTRIBUTES: dict[tuple[type[nn.Module], ...], dict[str, Callable[[Any, int], int]]] = {
+    (nn.Linear,): {"out_features": lambda layer, _: len(layer.weight), "in_features": lambda layer, _: layer.weight.shape[1]},
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d): {
+        "groups": lambda layer, rows: layer.groups if layer.groups == 1 else layer.groups * len(layer.weight) // rows,
+        "out_channels": lambda layer, _: len(layer.weight),
+        "in_channels": lambda layer, _: layer.weight.shape[1] * layer.groups,
     },
-    **{
-        kind: {"num_features": ("running_mean", 0)} for kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    },
-    nn.PReLU: {"num_parameters": ("weight", 0)},
+    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): {"num_features": lambda layer, _: len(layer.running_mean)},
+    (nn.PReLU,): {"num_parameters": lambda layer, _: len(layer.weight)},
 }
-"""Layers' attributes that repeat a size of one of their tensors: attribute -> (tensor, dimension)."""
+"""Attributes in which layers repeat the sizes of their tensors: (layer after the cut, rows of its weight before) -> value."""
 
 
 def apply(flow: Flow, node: Node) -> None:

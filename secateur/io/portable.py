@@ -1,0 +1,74 @@
+"""Load the pruned network in this folder. It needs torch and safetensors, and unpickles nothing.
+
+    net = load()              # the captured graph as a module
+    net = load(MyNetwork())   # your own class, as it was before pruning: its tensors are replaced by the smaller ones
+"""
+
+import json
+import operator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+
+def load(model=None, folder=Path(__file__).parent):
+    plan = json.loads((Path(folder) / "plan.json").read_text())
+    tensors = load_file(Path(folder) / "model.safetensors")
+    return build(plan["graph"], tensors, plan["learned"]) if model is None else shrink(model, plan, tensors)
+
+
+def build(graph, tensors, learned):
+    """The captured graph as a torch.fx module."""
+    root, new = torch.nn.Module(), torch.fx.Graph()
+    made = {name: new.placeholder(name) for name in graph["inputs"]}
+    for ref, name in graph["tensors"].items():
+        put(root, name, tensors[name], name in learned)
+        made[ref] = new.get_attr(name)
+    for name, target, args, kwargs in graph["nodes"]:
+        aten = target.startswith("aten.")
+        function = operator.attrgetter(target.removeprefix("aten."))(torch.ops.aten) if aten else getattr(operator, target)
+        made[name] = new.call_function(function, tuple(decode(args, made)), decode(kwargs, made))
+    new.output(decode(graph["output"], made))
+    return torch.fx.GraphModule(root, new).eval()
+
+
+def decode(value, made):
+    if isinstance(value, list):
+        return [decode(item, made) for item in value]
+    if isinstance(value, dict):
+        ((kind, name),) = value.items()
+        if kind == "dict":
+            return {key: decode(item, made) for key, item in name.items()}
+        if kind == "node":
+            return made[name]
+        return float(name) if kind == "float" else torch.device(name) if kind == "device" else getattr(torch, name)
+    return value
+
+
+def shrink(model, plan, tensors):
+    """Your own class with the tensors of the pruned network."""
+    for name, tensor in tensors.items():
+        if name not in plan["constants"]:
+            put(model, name, tensor, name in plan["learned"])
+    for alias, name in plan["tied"].items():
+        path, _, leaf = name.rpartition(".")
+        put(model, alias, getattr(model.get_submodule(path), leaf), True)
+    for path, attributes in plan["attributes"].items():
+        for attribute, value in attributes.items():
+            setattr(model.get_submodule(path), attribute, value)
+    return model.eval()
+
+
+def put(root, name, tensor, learned):
+    *path, leaf = name.split(".")
+    for part in path:
+        if part not in root._modules:
+            root.add_module(part, torch.nn.Module())
+        root = root._modules[part]
+    if learned:
+        root.register_parameter(leaf, tensor if isinstance(tensor, torch.nn.Parameter) else torch.nn.Parameter(tensor))
+    elif leaf in root._buffers:
+        root._buffers[leaf] = tensor
+    else:
+        root.register_buffer(leaf, tensor)

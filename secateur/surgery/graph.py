@@ -1,0 +1,140 @@
+"""The cut of the captured graph: its sizes follow from what is left of every value, so it can always be built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import Node
+import torch.utils._pytree as _pytree
+
+from secateur.errors import UnitError
+from secateur.gated import GatedNetwork
+from secateur.surgery.plan import Plan
+from secateur.units import rules
+from secateur.units.graph import operator_name, shape_for_one
+
+
+def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
+    """The graph without the units, as a module that needs no class of the user's; parameters keep their names.
+
+    Raises: UnitError where an operator can't be given the sizes that are left.
+    """
+    source = network.graph
+    root = nn.Module()
+    graph = fx.Graph()
+    made: dict[Node, Any] = {}
+    for node in source.inputs:
+        made[node] = graph.placeholder(node.name)
+    for node, name in source.names.items():
+        tensor = _parameter(source.model, name)
+        _put(root, name, _like(tensor, plan.slice(name, tensor.detach())))
+        made[node] = graph.get_attr(name)
+    for node, tensor in source.constants.items():
+        _put(root, node.name, plan.slice(node.name, tensor))
+        made[node] = graph.get_attr(node.name)
+
+    def kept(value: Any) -> Any:
+        owners = network.units.values.get(value)
+        if isinstance(owners, (list, tuple)):
+            return [_kept(network, shape_for_one(fake), of, plan) for fake, of in zip(value.meta["val"], owners, strict=True)]
+        return _kept(network, shape_for_one(value), owners or {}, plan)
+
+    for node in source.nodes:
+        target, args = _resized(node, kept)
+        args = _map(args, made)
+        if (gain := plan.bias.get(node)) is not None:
+            weight = source.names[node.args[1]]  # pyright: ignore[reportArgumentType]
+            rows = plan.keep.get(weight, {}).get(0)
+            gain = gain if rows is None else gain.index_select(0, rows.to(gain.device))
+            args = (*args[:2], _add_bias(graph, root, weight, args[2] if len(args) > 2 else None, gain), *args[3:])
+        made[node] = graph.call_function(target, args, _map(dict(node.kwargs), made))
+    graph.output(_pytree.tree_unflatten([_map(item, made) for item in source.output], source.out_spec))
+    graph.lint()
+    return fx.GraphModule(root, graph, type(source.model).__name__)
+
+
+def _resized(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The operator and its arguments in the cut network."""
+    rule = rules.RULES.get(operator_name(node))
+    target, args = node.target, node.args
+    if rule is None or rule.flow is not rules.move and rule.resize is None:
+        return target, args
+    if rule.resize is not None and (new := rule.resize(node, kept)) is not None:
+        args = new
+        if rule.resized is not None:
+            packet, overload = rule.resized.removeprefix("aten.").split(".")
+            target = getattr(getattr(torch.ops.aten, packet), overload)
+    if rule.flow is rules.move:
+        _check_move(node, target, args, kept)
+    return target, args
+
+
+def _check_move(node: Node, target: Any, args: tuple[Any, ...], kept: Callable[[Any], Any]) -> None:
+    """Moving what is left must give what is left of the moved: tried on the positions of the elements themselves.
+
+    Raises: UnitError where it does not.
+    """
+    sources = [item for item in node.all_input_nodes if isinstance(item.meta.get("val"), Tensor)]
+    if len(sources) != 1 or not isinstance(node.meta.get("val"), Tensor):
+        return  # joining whole tensors, or splitting by sizes, has no numbers to get wrong
+    (source,) = sources
+    shape = shape_for_one(source)
+    whole = torch.arange(torch.Size(shape).numel()).view(shape)
+    ones = {item: 1 for item in node.all_input_nodes if item is not source}  # sizes of the batch: one example
+    expected = _take(node.target(*_map(node.args, {source: whole, **ones})), kept(node))  # pyright: ignore[reportCallIssue]
+    try:
+        got = target(*_map(args, {source: _take(whole, kept(source)), **ones}))
+    except RuntimeError:
+        got = None
+    if got is None or not torch.equal(got, expected):
+        raise UnitError(f"{operator_name(node)} ({node.name}) can't be given the sizes that are left after this cut")
+
+
+def _take(tensor: Tensor, kept: Any) -> Tensor:
+    for dim, indices in enumerate(kept):
+        tensor = tensor.index_select(dim, indices)
+    return tensor
+
+
+def _kept(network: GatedNetwork, shape: tuple[int, ...], owners: Any, plan: Plan) -> list[Tensor]:
+    return network.units.kept(shape, owners, plan.gone)
+
+
+def _map(value: Any, made: dict[Node, Any]) -> Any:
+    return fx.node.map_arg(value, lambda node: made[node])
+
+
+def _add_bias(graph: fx.Graph, root: nn.Module, weight: str, bias: Node | None, gain: Tensor) -> Node:
+    """The bias of the reader of that weight, which the means of the units that went are added to."""
+    if bias is None:
+        name = f"{weight.rpartition('.')[0]}.bias".lstrip(".")
+        _put(root, name, nn.Parameter(gain.clone(), requires_grad=_parameter(root, weight).requires_grad))
+        return graph.get_attr(name)
+    old = _parameter(root, str(bias.target))
+    _put(root, str(bias.target), _like(old, old.detach() + gain))
+    return bias
+
+
+def _parameter(model: nn.Module, name: str) -> Tensor:
+    path, _, leaf = name.rpartition(".")
+    return getattr(model.get_submodule(path), leaf)
+
+
+def _like(old: Tensor, value: Tensor) -> Tensor:
+    return nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
+
+
+def _put(root: nn.Module, name: str, value: Tensor) -> None:
+    """Register a tensor under its dotted name, in empty modules made on the way."""
+    *path, leaf = name.split(".")
+    for part in path:
+        if part not in root._modules:
+            root.add_module(part, nn.Module())
+        root = root._modules[part]  # pyright: ignore[reportAssignmentType]
+    if isinstance(value, nn.Parameter):
+        root.register_parameter(leaf, value)
+    else:
+        root.register_buffer(leaf, value)
