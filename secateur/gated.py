@@ -177,6 +177,7 @@ class GatedLoss:
             gated = answer(self.network(inputs, ones))
             alone = answer(self.network([x[:1] for x in inputs], ones))
         self.dtype = first.dtype
+        self.classes = first.shape[1] if first.dim() > 1 else 1
         self.tolerance = 1e-12 if self.dtype == torch.float64 else 1e-6
         near = 1e-12 if self.dtype == torch.float64 else 1e-5
         if first.dim() == 0 or first.shape[0] != stop - start:
@@ -288,6 +289,17 @@ class GatedLoss:
         with exactly():
             values = self.losses(self.network(tile.inputs, gates), tile)
         return finite(values, tile, gates, self.units)
+
+    def measure(self, gates: Float[Tensor, " units"] | None = None) -> tuple[Float64[Tensor, ""], Tensor]:
+        """E(g), and the network's answers to all examples, in one pass."""
+        gates = self._gates(gates)
+        total, answers = gates.new_zeros(()), []
+        with exactly(), torch.no_grad():
+            for tile in self.tiles():
+                output = self.network(tile.inputs, gates)
+                total = total + finite(self.losses(output, tile), tile, gates, self.units).sum()
+                answers.append(answer(output))
+        return total, torch.cat(answers)
 
     def outputs(self, gates: Float[Tensor, " units"] | None = None) -> Tensor:
         """The network's answers to all examples under these gates."""

@@ -6,6 +6,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from secateur.gated import GatedLoss
+from secateur.oracle.tail import second_derivatives
 
 
 def taylor2(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, " alive"]:
@@ -32,7 +33,7 @@ def taylor2(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, 
     tensor([-1.5000, -1.5000], dtype=torch.float64)
     """
     gates = loss.gates(alive)
-    return -loss.gradient(gates)[alive] + loss.curvature(gates, alive) / 2
+    return -loss.gradient(gates)[alive] + second_derivatives(loss, gates, alive) / 2
 
 
 taylor2.estimates_error = True  # pyright: ignore[reportFunctionMemberAccess]  # its ties are those of an error
