@@ -82,7 +82,8 @@ def score(
         The paper (arXiv 1701.04465), section 2.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> scores = score(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
     >>> {unit.name: value for unit, value in zip(scores.units, scores.values.tolist())}
     {'0:0': -1.5, '0:1': -1.5}
@@ -289,7 +290,14 @@ def prune(
         return Measured(error=float(error), metrics=found, params=size.params, bytes=size.bytes, flops=size.flops)
 
     configuration = _configuration(
-        gated, None if validation is None else judged, criterion, engine, rerank_every, min_units_per_site, watched, seed
+        gated,
+        None if validation is None else judged,
+        criterion,
+        engine,
+        rerank_every,
+        min_units_per_site,
+        watched,
+        seed,
     )
     configuration["stop"] = str(stop)
     total, removable = len(gated.units), removable_count(gated.units, min_units_per_site)
@@ -401,7 +409,14 @@ def _progress(
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     text = TextColumn("{task.description}")
@@ -411,6 +426,8 @@ def _progress(
 
         def advance(step: Step) -> None:
             measured = ", ".join(f"{name} {value:.4f}" for name, value in step.metrics.items())
-            bar.update(task, completed=step.step, description=f"{step.unit or 'start'}: error {step.error:.4g}, {measured}")
+            bar.update(
+                task, completed=step.step, description=f"{step.unit or 'start'}: error {step.error:.4g}, {measured}"
+            )
 
         yield advance

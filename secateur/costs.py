@@ -48,7 +48,9 @@ class Costs:
         self._learned = {name for name, p in model.named_parameters(remove_duplicate=False)}
         self._flops = count_flops(graph)
         # With off="mean" a reader without a bias gets one, for the means of the units that go.
-        self._bare = [] if off == "zero" else [r for r in units.readings if len(r.node.args) < 3 or r.node.args[2] is None]
+        self._bare = (
+            [] if off == "zero" else [r for r in units.readings if len(r.node.args) < 3 or r.node.args[2] is None]
+        )
         self._weight_of = {
             node: graph.names.get(node.args[1])  # pyright: ignore[reportArgumentType]
             for node in self._flops
@@ -130,5 +132,3 @@ def latency(models: Sequence[nn.Module], inputs: Sequence[Tensor], repeats: int 
 def _synchronise(inputs: Sequence[Tensor]) -> None:
     if inputs and inputs[0].is_cuda:
         torch.cuda.synchronize()
-
-

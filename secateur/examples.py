@@ -123,7 +123,9 @@ def _read(data: Any) -> tuple[Tensor, ...] | dict[str, Tensor]:
             raise DataError(f"{type(data).__name__} has no length; pass a map-style Dataset, a DataLoader or tensors")
         return _join(default_collate([data[index]]) for index in range(len(data)))  # pyright: ignore[reportArgumentType]
     if isinstance(data, Iterator):
-        raise DataError(f"a {type(data).__name__} can be read only once; pass a list of batches, a DataLoader or tensors")
+        raise DataError(
+            f"a {type(data).__name__} can be read only once; pass a list of batches, a DataLoader or tensors"
+        )
     if isinstance(data, Iterable):
         return _join(data)
     raise DataError(
@@ -143,11 +145,15 @@ def _join(batches: Iterable[Any]) -> tuple[Tensor, ...] | dict[str, Tensor]:
         elif isinstance(batch, (Tensor, np.ndarray)):
             row = {0: _tensor(batch)}
         else:
-            raise DataError(f"batch {number} is a {type(batch).__name__}; expected a tuple or dict of tensors, or a tensor")
+            raise DataError(
+                f"batch {number} is a {type(batch).__name__}; expected a tuple or dict of tensors, or a tensor"
+            )
         if read and (row.keys() != read[0].keys() or any(row[k].shape[1:] != read[0][k].shape[1:] for k in row)):
             shapes = {key: tuple(value.shape) for key, value in row.items()}
             first = {key: tuple(value.shape) for key, value in read[0].items()}
-            raise DataError(f"batch {number} holds {shapes}, the first one {first}; all must agree but in the first dimension")
+            raise DataError(
+                f"batch {number} holds {shapes}, the first one {first}; all must agree but in the first dimension"
+            )
         read.append(row)
     if not read:
         raise DataError("the data holds no batches; expected one example or more")

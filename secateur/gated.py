@@ -22,7 +22,7 @@ from secateur.errors import (
     TraceError,
     UnitError,
 )
-from secateur.examples import Examples, read
+from secateur.examples import read
 from secateur.units import Graph, Reading, UnitSet, discover
 from secateur.units.graph import Env, evaluate, operator_name
 
@@ -47,7 +47,7 @@ class Tile:
 class GatedNetwork:
     """A network whose units are multiplied by gates where they are read.
 
-        value read = m + g (value - m),   m = 0 for off="zero", the unit's mean over the examples for off="mean"
+    value read = m + g (value - m),   m = 0 for off="zero", the unit's mean over the examples for off="mean"
     """
 
     def __init__(self, graph: Graph, units: UnitSet, off: Off = "zero") -> None:
@@ -120,9 +120,10 @@ class GatedLoss:
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(3, 1), torch.zeros(3, 1)), loss="sse")
-    >>> loss()                                            # 3 examples, each 1/2 (1 + 1)^2
+    >>> loss()  # 3 examples, each 1/2 (1 + 1)^2
     tensor(6., dtype=torch.float64)
     >>> loss(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
     tensor([1.5000, 0.0000], dtype=torch.float64)
@@ -253,7 +254,9 @@ class GatedLoss:
         values = self.loss(output, tile.target)
         if not isinstance(values, Tensor) or values.shape != (len(tile),):
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise DataError(f"the loss function gave {got} for {len(tile)} examples; expected a vector, one loss for each")
+            raise DataError(
+                f"the loss function gave {got} for {len(tile)} examples; expected a vector, one loss for each"
+            )
         return values.to(torch.float64)
 
     @property
@@ -323,7 +326,7 @@ class GatedLoss:
     ) -> Float64[Tensor, " asked"]:
         """d2E/dg_u2 for each of these units (positions; all by default), exact: a forward derivative of the gradient.
 
-            d2E/dg_u2 = e_u . d/dt grad E(g + t e_u)
+        d2E/dg_u2 = e_u . d/dt grad E(g + t e_u)
         """
         gates = self._gates(gates).detach()
         asked = torch.arange(len(self.units), device=self.device) if units is None else units.to(self.device)
@@ -353,7 +356,9 @@ class GatedLoss:
             return self.gates()
         if not isinstance(gates, Tensor) or gates.dim() not in (1, 2) or gates.shape[-1] != len(self.units):
             got = tuple(gates.shape) if isinstance(gates, Tensor) else type(gates).__name__
-            raise UnitError(f"gates are {got}; expected a tensor ({len(self.units)},) or (B, {len(self.units)}): one a unit")
+            raise UnitError(
+                f"gates are {got}; expected a tensor ({len(self.units)},) or (B, {len(self.units)}): one a unit"
+            )
         gates = gates.to(self.device, torch.float64)
         if not bool(gates.detach().isfinite().all()):
             raise NonFiniteError("a gate is NaN or infinite; gates are numbers, 0 for off and 1 for on")
@@ -391,7 +396,9 @@ def answer(output: Any) -> Tensor:
         return answer(output.logits)
     if isinstance(output, (tuple, list)) and output:
         return answer(output[0])
-    raise DataError(f"the network answers with a {type(output).__name__}; expected a tensor, a tuple, or something with logits")
+    raise DataError(
+        f"the network answers with a {type(output).__name__}; expected a tensor, a tuple, or something with logits"
+    )
 
 
 @contextmanager

@@ -36,14 +36,17 @@ def gain_curve(
         The paper (arXiv 1701.04465), section 4: gains from 0 to 10 by steps of 0.001.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
-    >>> gain_curve(loss, "0:0", [0.0, 1.0, 2.0])          # 1/2 (a + 1)^2
+    >>> gain_curve(loss, "0:0", [0.0, 1.0, 2.0])  # 1/2 (a + 1)^2
     tensor([0.5000, 2.0000, 4.5000], dtype=torch.float64)
     """
     gains = torch.as_tensor(gains, dtype=torch.float64, device=loss.device)
     if gains.dim() != 1 or len(gains) == 0 or not bool(gains.isfinite().all()):
-        raise DataError(f"gains are {tuple(gains.shape)}; expected a list of finite numbers, such as [0, 0.5, 1, 2, 10]")
+        raise DataError(
+            f"gains are {tuple(gains.shape)}; expected a list of finite numbers, such as [0, 0.5, 1, 2, 10]"
+        )
     position = loss.units.position(unit)
     gates = loss.gates(alive)
     if gates[position] != 1:

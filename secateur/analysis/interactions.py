@@ -32,9 +32,10 @@ def interactions(
         docs/design.md, "One idea".
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
-    >>> interactions(loss)                                # 0 - 1/2 - 1/2 + 2
+    >>> interactions(loss)  # 0 - 1/2 - 1/2 + 2
     tensor([[0., 1.],
             [1., 0.]], dtype=torch.float64)
     """

@@ -24,7 +24,8 @@ def magnitude(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor
         Li et al. 2017, "Pruning filters for efficient ConvNets" (arXiv 1608.08710), with the L2 norm.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Linear(2, 1)).eval()
-    >>> with torch.no_grad(): _ = model[0].weight.copy_(torch.tensor([[3.0], [0.5]])), model[0].bias.copy_(torch.tensor([4.0, 0]))
+    >>> with torch.no_grad():
+    ...     _ = model[0].weight.copy_(torch.tensor([[3.0], [0.5]])), model[0].bias.copy_(torch.tensor([4.0, 0]))
     >>> magnitude(GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse"), torch.tensor([0, 1]))
     tensor([5.0000, 0.5000], dtype=torch.float64)
     """

@@ -28,9 +28,10 @@ class Oracle:
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
-    >>> Oracle()(loss, torch.tensor([0, 1]))              # from 1/2 2^2 to 1/2 1^2
+    >>> Oracle()(loss, torch.tensor([0, 1]))  # from 1/2 2^2 to 1/2 1^2
     tensor([-1.5000, -1.5000], dtype=torch.float64)
     """
 

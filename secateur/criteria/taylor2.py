@@ -27,9 +27,10 @@ def taylor2(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, 
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
-    >>> taylor2(loss, torch.tensor([0, 1]))               # E = 1/2 (g_0 + g_1)^2 is a parabola: equal to the oracle
+    >>> taylor2(loss, torch.tensor([0, 1]))  # E = 1/2 (g_0 + g_1)^2 is a parabola: equal to the oracle
     tensor([-1.5000, -1.5000], dtype=torch.float64)
     """
     gates = loss.gates(alive)

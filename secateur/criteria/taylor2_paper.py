@@ -32,7 +32,8 @@ def taylor2_paper(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Te
         The paper (arXiv 1701.04465), section 2.3 and its appendix.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False)).eval()
-    >>> for layer in model: _ = torch.nn.init.ones_(layer.weight)
+    >>> for layer in model:
+    ...     _ = torch.nn.init.ones_(layer.weight)
     >>> loss = GatedLoss(model, (torch.ones(1, 1), torch.zeros(1, 1)), loss="sse")
     >>> taylor2_paper(loss, torch.tensor([0, 1]))
     tensor([-1.5000, -1.5000], dtype=torch.float64)

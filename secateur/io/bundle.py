@@ -28,7 +28,11 @@ CANONICAL = ("plan.json", "model.safetensors")
 
 
 def save_bundle(
-    path: str | os.PathLike[str], network: GatedNetwork, units: Sequence[int], small: nn.Module, report: Path | None = None
+    path: str | os.PathLike[str],
+    network: GatedNetwork,
+    units: Sequence[int],
+    small: nn.Module,
+    report: Path | None = None,
 ) -> Path:
     """Write plan.json, model.safetensors, model.pt2, load.py (and report.html) of a verified cut, aside and then renamed.
 
@@ -111,7 +115,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
     try:
         plan = json.loads((folder / CANONICAL[0]).read_text())
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / CANONICAL[0]} is not JSON ({error}); the bundle is damaged: save it again") from error
+        raise BundleError(
+            f"{folder / CANONICAL[0]} is not JSON ({error}); the bundle is damaged: save it again"
+        ) from error
     if not isinstance(plan, dict) or plan.get("format") != FORMAT:
         found = plan.get("format") if isinstance(plan, dict) else type(plan).__name__
         raise BundleError(f"{folder} has format {found!r}; this version of secateur reads {FORMAT!r}")
@@ -125,7 +131,9 @@ def read_plan(folder: Path) -> dict[str, Any]:
         if not file.is_file():
             raise BundleError(f"{file} is missing; the bundle is damaged: save it again")
         if _digest(file) != digest:
-            raise BundleError(f"{file} was altered after the bundle was written; don't trust it, or save the bundle again")
+            raise BundleError(
+                f"{file} was altered after the bundle was written; don't trust it, or save the bundle again"
+            )
     return plan
 
 
@@ -153,7 +161,9 @@ def read_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
 def _build(plan: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     graph = plan.get("graph")
     if graph is None:
-        raise BundleError(f"this bundle holds no graph ({plan.get('no_graph')}); pass factory=, which makes the unpruned class")
+        raise BundleError(
+            f"this bundle holds no graph ({plan.get('no_graph')}); pass factory=, which makes the unpruned class"
+        )
     try:
         for _, target, _, _ in graph["nodes"]:
             check_operator(target)
@@ -167,10 +177,15 @@ def _build(plan: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
 def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Raises: BundleError where the tensors that the factory's network has are not those that were pruned."""
     constants, added = set(plan["constants"]), set(plan["added"])
-    found = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+    found = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
     wanted = {name for name in tensors if name not in constants | added}
     if missing := sorted(wanted - found.keys()):
-        raise BundleError(f"the factory's {type(model).__name__} has no {', '.join(missing[:3])}: another network was pruned")
+        raise BundleError(
+            f"the factory's {type(model).__name__} has no {', '.join(missing[:3])}: another network was pruned"
+        )
     for name in wanted:
         whole = plan["whole"].get(name)
         if list(found[name].shape) != whole:
@@ -193,7 +208,9 @@ def _describe(
     whole: dict[str, list[int]] = {}
     parameters = list(original.named_parameters(remove_duplicate=False))
     # The names that the graph uses come first, so that other names of a tied tensor are the aliases.
-    for name, tensor in sorted([*parameters, *original.named_buffers(remove_duplicate=False)], key=lambda item: item[0] not in tensors):
+    for name, tensor in sorted(
+        [*parameters, *original.named_buffers(remove_duplicate=False)], key=lambda item: item[0] not in tensors
+    ):
         whole[name] = list(tensor.shape)
         if id(tensor) in same:
             tied[name] = same[id(tensor)]

@@ -37,7 +37,9 @@ def encode_graph(module: fx.GraphModule) -> dict[str, Any]:
 def check_operator(name: str) -> None:
     """Only operators of the table are written, and only those are run again. Raises: BundleError."""
     if name not in RULES:
-        raise BundleError(f"operator {name} is not one of the {len(RULES)} that secateur writes into a bundle and loads again")
+        raise BundleError(
+            f"operator {name} is not one of the {len(RULES)} that secateur writes into a bundle and loads again"
+        )
 
 
 def _encode(value: Any) -> Any:

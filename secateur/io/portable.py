@@ -1,7 +1,7 @@
 """Load the pruned network in this folder. It needs torch and safetensors, and unpickles nothing.
 
-    net = load()              # the captured graph as a module
-    net = load(MyNetwork())   # your own class, as it was before pruning: its tensors are replaced by the smaller ones
+net = load()              # the captured graph as a module
+net = load(MyNetwork())   # your own class, as it was before pruning: its tensors are replaced by the smaller ones
 """
 
 import json
@@ -27,7 +27,9 @@ def build(graph, tensors, learned):
         made[ref] = new.get_attr(name)
     for name, target, args, kwargs in graph["nodes"]:
         aten = target.startswith("aten.")
-        function = operator.attrgetter(target.removeprefix("aten."))(torch.ops.aten) if aten else getattr(operator, target)
+        function = (
+            operator.attrgetter(target.removeprefix("aten."))(torch.ops.aten) if aten else getattr(operator, target)
+        )
         made[name] = new.call_function(function, tuple(decode(args, made)), decode(kwargs, made))
     new.output(decode(graph["output"], made))
     return torch.fx.GraphModule(root, new).eval()

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.utils._pytree as _pytree
 from torch import Tensor, fx, nn
 from torch.fx import Node
-import torch.utils._pytree as _pytree
 
 from secateur.errors import UnitError
 from secateur.gated import GatedNetwork
@@ -39,7 +39,10 @@ def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
     def kept(value: Any) -> Any:
         owners = network.units.values.get(value)
         if isinstance(owners, (list, tuple)):
-            return [_kept(network, shape_for_one(fake), of, plan) for fake, of in zip(value.meta["val"], owners, strict=True)]
+            return [
+                _kept(network, shape_for_one(fake), of, plan)
+                for fake, of in zip(value.meta["val"], owners, strict=True)
+            ]
         return _kept(network, shape_for_one(value), owners or {}, plan)
 
     for node in source.nodes:
@@ -60,7 +63,7 @@ def _resized(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ..
     """The operator and its arguments in the cut network."""
     rule = rules.RULES.get(operator_name(node))
     target, args = node.target, node.args
-    if rule is None or rule.flow is not rules.move and rule.resize is None:
+    if rule is None or (rule.flow is not rules.move and rule.resize is None):
         return target, args
     if rule.resize is not None and (new := rule.resize(node, kept)) is not None:
         args = new

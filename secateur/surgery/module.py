@@ -74,5 +74,3 @@ def _get(model: nn.Module, name: str) -> Tensor | None:
 
 def _like(old: Tensor, value: Tensor) -> Tensor:
     return nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
-
-

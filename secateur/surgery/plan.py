@@ -44,9 +44,7 @@ def plan_cut(network: GatedNetwork, units: list[int]) -> Plan:
             )
     keep: dict[str, dict[int, Tensor]] = {}
     for name, owner_of in network.units.slices.items():
-        kept = {
-            dim: (~_marked(owner, gone)).nonzero().flatten() for dim, owner in owner_of.items() if len(owner)
-        }
+        kept = {dim: (~_marked(owner, gone)).nonzero().flatten() for dim, owner in owner_of.items() if len(owner)}
         if kept := {dim: indices for dim, indices in kept.items() if len(indices) < len(owner_of[dim])}:
             keep[name] = kept
     return Plan(gone, keep, _biases(network, gone) if network.off == "mean" else {})

@@ -66,9 +66,13 @@ def compare(small: nn.Module, network: GatedNetwork, gates: Tensor, x: Inputs) -
         for module, training in flags.items():
             module.training = training
     if got.shape != expected.shape:
-        raise CutMismatch(f"the cut network answers with shape {tuple(got.shape)}, the gated one {tuple(expected.shape)}")
+        raise CutMismatch(
+            f"the cut network answers with shape {tuple(got.shape)}, the gated one {tuple(expected.shape)}"
+        )
     if not bool(expected.isfinite().all()):
-        raise NonFiniteError("the gated network answers with NaN or infinity, so the cut can't be compared; use other inputs")
+        raise NonFiniteError(
+            "the gated network answers with NaN or infinity, so the cut can't be compared; use other inputs"
+        )
     # Where the gated answer is zero throughout, the whole network tells the scale.
     scale = max(float(expected.abs().max()), float(whole.abs().max()), torch.finfo(expected.dtype).tiny)
     difference = float((got - expected).abs().max()) / scale
@@ -95,4 +99,3 @@ def as_arguments(x: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     if isinstance(x, Mapping):
         return (), dict(x)
     return tuple(x), {}
-

@@ -105,7 +105,9 @@ class UnitSet(Sequence[Unit]):
         if reasons:
             raise RefusedUnitError(f"{name} can't be removed exactly: {'; '.join(reasons)}")
         layers = sorted({site.layer for site in self.sites})
-        raise UnitError(f"no unit is called {name!r}; units are named layer:index, and the layers are {', '.join(layers)}")
+        raise UnitError(
+            f"no unit is called {name!r}; units are named layer:index, and the layers are {', '.join(layers)}"
+        )
 
     def positions(self, units: Iterable[Unit | str | int]) -> list[int]:
         """Positions of several units. Raises: UnitError where one comes twice."""
@@ -172,7 +174,9 @@ def _refuse_means(flow: Flow) -> None:
         node, contraction = reader.node, rules.RULES[operator_name(reader.node)].contraction
         bias = node.args[2] if len(node.args) > 2 else None
         if contraction and contraction.pads(node):
-            flow.labels.refuse(reader.columns, node, "its mean can't move into the bias of a reader that pads with zeros")
+            flow.labels.refuse(
+                reader.columns, node, "its mean can't move into the bias of a reader that pads with zeros"
+            )
         if calls[node.args[1]] > 1 or (bias is not None and biases[bias] > 1):
             flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that several calls share")
         if bias is not None and bias not in flow.graph.names:

@@ -48,7 +48,7 @@ class Graph:
         two = [_rows(value, 2) for value in args]
         two_kwargs = {key: _rows(value, 2) for key, value in kwargs.items()}
         batch = {0: torch.export.Dim.AUTO}
-        shapes = {key: batch for key in kwargs} if kwargs else tuple(batch for _ in args)
+        shapes = dict.fromkeys(kwargs, batch) if kwargs else tuple(batch for _ in args)
         try:
             with torch.no_grad():
                 program = torch.export.export(

@@ -97,9 +97,7 @@ def varying(labels: Tensor) -> list[int]:
     return [
         dim
         for dim in range(labels.dim())
-        if labels.shape[dim] > 1
-        and labels.stride(dim) != 0
-        and not bool((labels == labels.narrow(dim, 0, 1)).all())
+        if labels.shape[dim] > 1 and labels.stride(dim) != 0 and not bool((labels == labels.narrow(dim, 0, 1)).all())
     ]
 
 

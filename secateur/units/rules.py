@@ -172,7 +172,9 @@ def normalise(dims_of: Callable[[Tensor, Any], Sequence[int]]) -> FlowRule:
     def rule(flow: Flow, node: Node, x: Tensor, *args: Any, **_: Any) -> Tensor:
         dims = [dim % x.dim() for dim in dims_of(x, args[0])]
         if any(dim in varying(x) for dim in dims):
-            flow.labels.refuse(x, node, "is normalised over together with other units, so removing it is not zeroing it")
+            flow.labels.refuse(
+                x, node, "is normalised over together with other units, so removing it is not zeroing it"
+            )
             return full(flow, node, FIXED)
         return flow.merge(node, [x, *args])
 
@@ -339,7 +341,7 @@ RULES: dict[str, Rule] = {
     "aten.pad.default": Rule(pad),
     "aten.constant_pad_nd.default": Rule(pad),
     # over positions yes, over units no
-    **{_name(short): Rule(reduce) for short in "mean.dim sum.dim_IntList amax amin linalg_vector_norm.dims".split()},
+    **{_name(short): Rule(reduce) for short in ["mean.dim", "sum.dim_IntList", "amax", "amin", "linalg_vector_norm.dims"]},
     "aten.softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.log_softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.layer_norm.default": Rule(normalise(lambda x, shape: range(-len(shape), 0))),
@@ -359,11 +361,14 @@ RULES: dict[str, Rule] = {
     # sizes and fresh tensors
     "aten.sym_size.int": Rule(size),
     **{name: Rule(arithmetic) for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "truediv")},
-    **{_name(short): Rule(create) for short in "arange arange.start full ones zeros scalar_tensor".split()},
+    **{_name(short): Rule(create) for short in ["arange", "arange.start", "full", "ones", "zeros", "scalar_tensor"]},
 }
 
 LAYER_ATTRIBUTES: dict[tuple[type[nn.Module], ...], dict[str, Callable[[Any, int], int]]] = {
-    (nn.Linear,): {"out_features": lambda layer, _: len(layer.weight), "in_features": lambda layer, _: layer.weight.shape[1]},
+    (nn.Linear,): {
+        "out_features": lambda layer, _: len(layer.weight),
+        "in_features": lambda layer, _: layer.weight.shape[1],
+    },
     (nn.Conv1d, nn.Conv2d, nn.Conv3d): {
         "groups": lambda layer, rows: layer.groups if layer.groups == 1 else layer.groups * len(layer.weight) // rows,
         "out_channels": lambda layer, _: len(layer.weight),
@@ -379,8 +384,10 @@ def apply(flow: Flow, node: Node) -> None:
     """Let the labels flow through one operator."""
     name = operator_name(node)
     rule = RULES.get(name)
-    args = [flow.of(value) for value in node.args] if rule is None or rule.contraction is None else [flow.of(node.args[0])]
-    kwargs = {} if rule is None or rule.flow is not move else {key: flow.of(value) for key, value in node.kwargs.items()}
+    args = (
+        [flow.of(value) for value in node.args] if rule is None or rule.contraction is None else [flow.of(node.args[0])]
+    )
+    kwargs = (
+        {} if rule is None or rule.flow is not move else {key: flow.of(value) for key, value in node.kwargs.items()}
+    )
     flow.values[node] = (rule.flow if rule else unknown)(flow, node, *args, **kwargs)
-
-
