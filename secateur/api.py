@@ -42,6 +42,9 @@ CriterionName = str | criteria.Criterion
 EngineName = str | oracle.Engine | None
 MetricName = str | metrics.Metric
 
+SCORED = "scored_"
+"""What leads the name of a metric that is measured on the scored examples, whether or not there is a validation set."""
+
 
 class MeasuredOnScoredExamples(UserWarning):
     """A stop watches a metric, and there is no validation set: it is measured on the examples that rank the units."""
@@ -152,7 +155,8 @@ class Result:
 
     def at(self, stop: stopping.Stop) -> Result:
         """What this run would have handed back under another stop, from the steps that were measured."""
-        return Result(self.loss, self.trace, stop, self.configuration, self.path, self.network)
+        configuration = {**self.configuration, "stop": str(stop)}
+        return Result(self.loss, self.trace, stop, configuration, self.path, self.network)
 
     def plot(self) -> Figure:
         """Error and metrics against the units removed, the result marked."""
@@ -178,13 +182,17 @@ class Result:
             path = self.path / "report.html"
         return write_report(path, self._report_data(others))
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, report: str | os.PathLike[str] | None = None) -> Path:
         """Write the bundle: plan.json, model.safetensors, model.pt2, load.py and report.html.
+
+        `report`: a page that `Result.report` wrote already, to be copied; by default it is made.
 
         Raises: BundleError where the folder holds something else.
         """
         import tempfile
 
+        if report is not None:
+            return save_bundle(path, self.loss.network, self._positions, self.model, Path(report))
         with tempfile.TemporaryDirectory() as aside:
             page = self.report(Path(aside) / "report.html")
             return save_bundle(path, self.loss.network, self._positions, self.model, page)
@@ -192,7 +200,7 @@ class Result:
     def gain_curves(self, every: int = 10, most: int = 6) -> list[dict[str, Any]]:
         """Gain curves from 0 to 10 of the units about to be removed at every n-th step, as the paper draws them."""
         gains = [*torch.linspace(0, 2, 21).tolist(), *torch.linspace(2.25, 10, 32).tolist()]
-        steps = [at for at in range(0, self.step.step, every)]
+        steps = list(range(0, self.step.step, every))
         steps = steps[:: max(1, -(-len(steps) // most))]
         curves = []
         for at in steps:
@@ -255,7 +263,8 @@ def prune(
     Shape:
         data and validation: (x, y) tensors or arrays, a Dataset, a DataLoader, or a dict of tensors.
     Units:
-        E is summed over the examples; metrics are measured on the validation set, or else on the scored examples.
+        E is summed over the examples; metrics are measured on the validation set, or else on the scored examples. A
+        metric called "scored_accuracy" is the accuracy on the scored examples where there is a validation set too.
     Raises:
         as `score`; RunError: a directory that can't be used. CutMismatch: the cut network is not the gated one.
     Source:
@@ -271,8 +280,8 @@ def prune(
     chosen = criteria.resolve(criterion, engine, seed)
     gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device)
     judged = gated if validation is None else gated.on(validation)
-    watched = _metrics(metrics, stop, judged)
-    if validation is None and stop.metrics:
+    watched = _metrics(metrics, stop, gated, judged)
+    if validation is None and any(not name.startswith(SCORED) for name in stop.metrics):
         warnings.warn(
             f"{stop.describe()} is judged on the examples that rank the units, which flatters it; pass validation=",
             MeasuredOnScoredExamples,
@@ -281,12 +290,10 @@ def prune(
     costs = Costs(gated.network.graph, gated.units, off)
 
     def measure(gates: Tensor) -> Measured:
-        if validation is None:
-            error, outputs = gated.measure(gates)
-        else:
-            error, outputs = gated(gates.to(gated.device)), judged.outputs(gates)
+        error, scored = gated.measure(gates)
+        outputs = {gated: scored, judged: scored if validation is None else judged.outputs(gates)}
         size = costs((gates == 0).cpu())
-        found = {name: metric(outputs.cpu(), judged.targets.cpu()) for name, metric in watched.items()}
+        found = {name: metric(outputs[on].cpu(), on.targets.cpu()) for name, (metric, on) in watched.items()}
         return Measured(error=float(error), metrics=found, params=size.params, bytes=size.bytes, flops=size.flops)
 
     configuration = _configuration(
@@ -327,16 +334,24 @@ def prune(
     return result
 
 
-def _metrics(wanted: Sequence[MetricName] | None, stop: stopping.Stop, judged: GatedLoss) -> dict[str, metrics.Metric]:
-    """The metrics by name: those asked for, those that the stop watches, accuracy for classes where nothing is said."""
+def _metrics(
+    wanted: Sequence[MetricName] | None, stop: stopping.Stop, gated: GatedLoss, judged: GatedLoss
+) -> dict[str, tuple[metrics.Metric, GatedLoss]]:
+    """The metrics by name, and what each is measured on: those asked for, those that the stop watches, accuracy for
+    classes where nothing is said."""
     names: list[MetricName] = list(wanted) if wanted is not None else []
     target = judged.examples.target
     if wanted is None and target is not None and not target.is_floating_point() and judged.classes > 1:
         names = ["accuracy"]
     names += [name for name in sorted(stop.metrics) if name not in names]
-    if names and target is None:
-        raise DataError(f"metrics {names} need targets; pass (x, y), or a validation set that has them")
-    return {name if isinstance(name, str) else name.__name__: metrics.resolve(name) for name in names}
+    found: dict[str, tuple[metrics.Metric, GatedLoss]] = {}
+    for wish in names:
+        name = wish if isinstance(wish, str) else wish.__name__
+        on = gated if name.startswith(SCORED) else judged
+        if on.examples.target is None:
+            raise DataError(f"the metric {name!r} needs targets; pass (x, y), or a validation set that has them")
+        found[name] = metrics.resolve(name.removeprefix(SCORED) if isinstance(wish, str) else wish), on
+    return found
 
 
 def _configuration(
@@ -421,7 +436,7 @@ def _progress(
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     text = TextColumn("{task.description}")
     with Progress(text, *columns, console=Console(stderr=True), transient=True) as bar:
-        most = min([removable, *(part.n for part in stop.parts if isinstance(part, stopping.units))])
+        most = min([removable, *(part.n for part in stop.parts() if isinstance(part, stopping.units))])
         task = bar.add_task("removing units", total=most, completed=max(len(trace.steps) - 1, 0))
 
         def advance(step: Step) -> None:

@@ -13,7 +13,7 @@ from torch.fx import Node
 from torch.utils.flop_counter import FlopCounterMode
 
 from secateur.units import Graph, UnitSet
-from secateur.units.graph import Env, operator_name, shape_for_one
+from secateur.units.graph import Env, argument, operator_name, shape_for_one
 from secateur.units.rules import RULES
 
 
@@ -52,7 +52,7 @@ class Costs:
             [] if off == "zero" else [r for r in units.readings if len(r.node.args) < 3 or r.node.args[2] is None]
         )
         self._weight_of = {
-            node: graph.names.get(node.args[1])  # pyright: ignore[reportArgumentType]
+            node: graph.names.get(argument(node, 1))
             for node in self._flops
             if (rule := RULES.get(operator_name(node))) is not None and rule.contraction is not None
         }
@@ -111,7 +111,8 @@ class Latency:
 
 
 def latency(models: Sequence[nn.Module], inputs: Sequence[Tensor], repeats: int = 30) -> list[Latency]:
-    """Time several networks on the same inputs, interleaved, so that a drift of the machine's speed hits all of them."""
+    """Time several networks on the same inputs, interleaved, so that a drift of the machine's speed hits all of
+    them."""
     times: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
         for round_ in range(repeats + 3):

@@ -61,17 +61,19 @@ class Examples:
 
 
 def read(data: Any, model: nn.Module) -> Examples:
-    """Read all examples of (x, y) tensors or arrays, of a Dataset, a DataLoader, a list of batches, or a dict of tensors.
+    """Read all examples of (x, y) tensors or arrays, of a Dataset, a DataLoader, a list of batches, or a dict of
+    tensors.
 
-    Raises: DataError for no examples, sizes that differ, or a kind that is not known; NonFiniteError for NaN or infinity;
-    NondeterministicError where a second reading gives other examples.
+    Raises: DataError for no examples, sizes that differ, or a kind that is not known; NonFiniteError for NaN or
+    infinity; NondeterministicError where a second reading gives other examples.
     """
     fields = _read(data)
     again = _read(data) if isinstance(data, (Dataset, DataLoader)) or not _is_tensors(data) else fields
     for (key, first), (_, second) in zip(_items(fields), _items(again), strict=True):
         if first.shape != second.shape or not torch.equal(first, second):
             raise NondeterministicError(
-                f"the data gave other examples ({_called(key)}) when it was read a second time; decisions need fixed data. "
+                f"the data gave other examples ({_called(key)}) when it was read a second time; decisions need "
+                "fixed data. "
                 "Pass a loader with shuffle=False and without random augmentation, or tensors."
             )
     sizes = {_called(key): value.shape[0] if value.dim() else 0 for key, value in _items(fields)}
@@ -129,13 +131,15 @@ def _read(data: Any) -> tuple[Tensor, ...] | dict[str, Tensor]:
     if isinstance(data, Iterable):
         return _join(data)
     raise DataError(
-        f"data is a {type(data).__name__}; expected (x, y) tensors or arrays, a dict of tensors, a Dataset or a DataLoader"
+        f"data is a {type(data).__name__}; expected (x, y) tensors or arrays, a dict of tensors, a Dataset or a "
+        "DataLoader"
     )
 
 
 def _join(batches: Iterable[Any]) -> tuple[Tensor, ...] | dict[str, Tensor]:
     """The batches one after the other."""
     read: list[dict[Any, Tensor]] = []
+    row: dict[Any, Tensor]
     style: type = tuple
     for number, batch in enumerate(batches):
         if isinstance(batch, Mapping):

@@ -24,7 +24,7 @@ from secateur.errors import (
 )
 from secateur.examples import read
 from secateur.units import Graph, Reading, UnitSet, discover
-from secateur.units.graph import Env, evaluate, operator_name
+from secateur.units.graph import Env, argument, evaluate, operator_name
 
 Off = Literal["zero", "mean"]
 LossFunction = Callable[[Any, Any], Tensor]
@@ -73,8 +73,7 @@ class GatedNetwork:
             reading = self.readings.get(node)
             if reading is None:
                 return None
-            source = node.args[0]
-            assert isinstance(source, Node)
+            source = argument(node, 0)
             return evaluate(node, {**env, source: self.read(reading, env[source], gates)})
 
         return gated
@@ -85,16 +84,16 @@ class GatedNetwork:
         return self.graph.result(self.graph.run(env, replace=self.replace(gates), keep=()))
 
     def measure_means(self, tiles: Iterator[tuple[Tensor, ...]]) -> None:
-        """The mean of what each reader reads, for each index of its contracted dimension, over examples and positions."""
+        """The mean of what each reader reads, for each index of its contracted dimension, over examples and
+        positions."""
         sums: dict[Node, Tensor] = {}
         counts: dict[Node, int] = {}
         dtypes: dict[Node, torch.dtype] = {}
         for inputs in tiles:
             env = self.graph.leaves(inputs, inputs[0].device)
-            sources = {node.args[0] for node in self.readings}
-            self.graph.run(env, keep=sources)  # pyright: ignore[reportArgumentType]
+            self.graph.run(env, keep={argument(node, 0) for node in self.readings})
             for node, reading in self.readings.items():
-                value = env[node.args[0]]  # pyright: ignore[reportArgumentType]
+                value = env[argument(node, 0)]
                 lines = value.to(torch.float64).movedim(reading.dim, 0).flatten(1)
                 dtypes[node] = value.dtype
                 sums[node] = sums.get(node, 0) + lines.sum(1)
@@ -196,7 +195,8 @@ class GatedLoss:
             )
         if not _close(first, gated, near):
             raise TraceError(
-                f"the captured graph does not answer as {type(self.model).__name__} does; hooks, or code that depends on "
+                f"the captured graph does not answer as {type(self.model).__name__} does; hooks, or code that "
+                "depends on "
                 "more than its inputs, can't be captured. Put that code into forward()."
             )
         if not _close(first[:1], alone, near):
@@ -237,7 +237,7 @@ class GatedLoss:
         return tuple(x[start:stop].to(self.device) for x in self.examples.inputs)
 
     def _batch(self, start: int, stop: int) -> Any:
-        """What the loss receives beside the output: prepared targets, or the user's own batch for the user's own loss."""
+        """What the loss receives beside the output: prepared targets, or the user's batch for the user's own loss."""
         if self._target is not None:
             return self._target[start:stop].to(self.device)
         return self.examples.batch(start, stop, self.device)
@@ -338,7 +338,7 @@ class GatedLoss:
 
             def second(unit: Tensor, error: Callable[[Tensor], Tensor] = error) -> Tensor:
                 direction = (torch.arange(len(gates), device=gates.device) == unit).to(gates.dtype)
-                _, row = torch.func.jvp(torch.func.grad(error), (gates,), (direction,))
+                row = torch.func.jvp(torch.func.grad(error), (gates,), (direction,))[1]
                 return (row * direction).sum()
 
             with exactly():
@@ -381,7 +381,8 @@ def _require_no_dropout(graph: Graph) -> None:
         name = operator_name(node)
         if name == "aten.native_dropout.default" or (name == "aten.dropout.default" and node.args[2]):
             raise ModeError(
-                "the network uses dropout in evaluation mode (functional.dropout without training=self.training?), so it "
+                "the network uses dropout in evaluation mode (functional.dropout without "
+                "training=self.training?), so it "
                 "answers at random; pass training=self.training, or nn.Dropout and model.eval()"
             )
 
@@ -392,8 +393,8 @@ def answer(output: Any) -> Tensor:
         return output
     if isinstance(output, dict) and "logits" in output:
         return answer(output["logits"])
-    if hasattr(output, "logits"):
-        return answer(output.logits)
+    if (logits := getattr(output, "logits", None)) is not None:
+        return answer(logits)
     if isinstance(output, (tuple, list)) and output:
         return answer(output[0])
     raise DataError(
@@ -403,7 +404,7 @@ def answer(output: Any) -> Tensor:
 
 @contextmanager
 def exactly() -> Iterator[None]:
-    """Matrix products in the network's own precision, never TensorFloat-32 or bfloat16; the user's setting comes back."""
+    """Matrix products in the network's own precision, never TensorFloat-32 or bfloat16; then the user's setting."""
     precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

@@ -9,7 +9,7 @@ from torch.fx import Node
 
 from secateur.errors import CriterionError
 from secateur.gated import GatedLoss, Tile, answer, exactly
-from secateur.units.graph import Env, evaluate, operator_name
+from secateur.units.graph import Env, argument, evaluate, operator_name
 from secateur.units.rules import RULES
 
 
@@ -90,7 +90,7 @@ def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[Node]) -> Tens
     for node in chain:
         source = next(s for s in node.all_input_nodes if s in env and env[s].shape[:1] == slope.shape[:1])
         if node in network.readings or operator_name(node) == "aten.linear.default":
-            weight = env[node.args[1]]  # pyright: ignore[reportArgumentType]
+            weight = env[argument(node, 1)]
             slope, curvature = slope @ weight, curvature @ weight.square()
         else:
             first, second = _derivatives(node, source, env)
@@ -115,4 +115,5 @@ def _derivatives(node: Node, source: Node, env: Env) -> tuple[Tensor, Tensor]:
     def slope(value: Tensor) -> Tensor:
         return torch.func.jvp(activation, (value,), (ones,))[1]
 
-    return torch.func.jvp(slope, (x,), (ones,))
+    first, second = torch.func.jvp(slope, (x,), (ones,))[:2]
+    return first, second

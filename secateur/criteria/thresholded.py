@@ -19,8 +19,8 @@ class Thresholded:
         threshold = mean + 3 standard deviations of the alive units' scores
         score_u = the mean (or median) of the scores where score_u > threshold, score_u elsewhere
 
-    The paper says that second-order changes above a threshold are replaced by the mean or the median, and gives no more;
-    the threshold is our choice.
+    The paper says that second-order changes above a threshold are replaced by the mean or the median, and gives no
+    more; the threshold is our choice.
 
     Shape:
         alive (n,) positions -> (n,) float64.

@@ -156,7 +156,7 @@ def _remedy() -> str:
     )
 
 
-def read_idx_folder(folder: Path, hashes: Mapping[str, str] = SHA256) -> dict[str, np.ndarray]:
+def read_idx_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
     """The four IDX files of a folder, gzipped or not, checked and parsed.
 
     Shape:
@@ -166,7 +166,8 @@ def read_idx_folder(folder: Path, hashes: Mapping[str, str] = SHA256) -> dict[st
         grey levels 0 to 255, and classes.
 
     Raises:
-        DataError: a file that is missing, damaged, or not the one that `hashes` (SHA-256 of its contents) expects.
+        DataError: a file that is missing, damaged, or not the one that `hashes` (SHA-256 of its contents; MNIST's
+            if left out) expects.
 
     Source:
         The IDX format: two zero bytes, type, number of dimensions, their sizes (big-endian), the values.
@@ -175,6 +176,7 @@ def read_idx_folder(folder: Path, hashes: Mapping[str, str] = SHA256) -> dict[st
     Traceback (most recent call last):
     secateur.errors.DataError: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in /nowhere...
     """
+    hashes = SHA256 if hashes is None else hashes
     return {name: _parse(_contents(folder, name, hashes), name) for name in hashes}
 
 

@@ -34,7 +34,8 @@ def save_bundle(
     small: nn.Module,
     report: Path | None = None,
 ) -> Path:
-    """Write plan.json, model.safetensors, model.pt2, load.py (and report.html) of a verified cut, aside and then renamed.
+    """Write plan.json, model.safetensors, model.pt2, load.py (and report.html) of a verified cut, aside and then
+    renamed.
 
     Raises: BundleError where the folder holds something else than a bundle.
     """
@@ -69,9 +70,10 @@ def load(
 ) -> nn.Module:
     """The pruned network of a bundle, in evaluation mode. No file of the bundle is executed or unpickled.
 
-    Without a factory the captured graph is rebuilt from plan.json, whose operators must be rows of secateur's table. With
-    one, `factory()` makes your own class as it was before pruning, and its tensors are replaced by the smaller ones.
-    `trust=True` opens model.pt2 with torch's loader instead, which can be made to run code: for your own bundles only.
+    Without a factory the captured graph is rebuilt from plan.json, whose operators must be rows of secateur's table.
+    With one, `factory()` makes your own class as it was before pruning, and its tensors are replaced by the smaller
+    ones. `trust=True` opens model.pt2 with torch's loader instead, which can be made to run code: for your own bundles
+    only.
 
     Shape:
         the network takes any number of examples.
@@ -94,7 +96,8 @@ def load(
     tensors = read_tensors(folder / CANONICAL[1])
     if factory is not None and not plan["own_class"]:
         raise BundleError(
-            f"the code of {plan['network']} holds sizes as numbers, so the class itself could not be cut; load the bundle "
+            f"the code of {plan['network']} holds sizes as numbers, so the class itself could not be cut; load "
+            "the bundle "
             "without a factory, which gives the captured graph of the same network"
         )
     if factory is None:
@@ -149,7 +152,8 @@ def read_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
         head = stream.read(4)
     if head[:2] == b"PK" or head[:1] == b"\x80":
         raise BundleError(
-            f"{file} is a pickle (torch.save), which can run any code when it is opened; secateur reads safetensors only. "
+            f"{file} is a pickle (torch.save), which can run any code when it is opened; secateur reads "
+            "safetensors only. "
             "If you trust the file, convert it: safetensors.torch.save_file(torch.load(file, weights_only=True), ...)"
         )
     try:
@@ -190,7 +194,8 @@ def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Te
         whole = plan["whole"].get(name)
         if list(found[name].shape) != whole:
             raise BundleError(
-                f"the factory's {name} has shape {tuple(found[name].shape)}, the pruned network's had {tuple(whole or ())} "
+                f"the factory's {name} has shape {tuple(found[name].shape)}, the pruned network's had "
+                f"{tuple(whole or ())} "
                 "before pruning; pass the factory of the network that was pruned"
             )
 

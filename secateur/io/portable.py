@@ -7,6 +7,7 @@ net = load(MyNetwork())   # your own class, as it was before pruning: its tensor
 import json
 import operator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -30,12 +31,12 @@ def build(graph, tensors, learned):
         function = (
             operator.attrgetter(target.removeprefix("aten."))(torch.ops.aten) if aten else getattr(operator, target)
         )
-        made[name] = new.call_function(function, tuple(decode(args, made)), decode(kwargs, made))
+        made[name] = new.call_function(function, tuple(decode(item, made) for item in args), decode(kwargs, made))
     new.output(decode(graph["output"], made))
     return torch.fx.GraphModule(root, new).eval()
 
 
-def decode(value, made):
+def decode(value, made) -> Any:
     if isinstance(value, list):
         return [decode(item, made) for item in value]
     if isinstance(value, dict):

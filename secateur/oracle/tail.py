@@ -1,9 +1,9 @@
 """What has to run when one gate changes: from the unit's readers on, many candidates at a time.
 
-Examples outside, candidates inside. One base forward of a tile keeps what the readers read and gave. Changing the gate of
-unit u changes what its first readers give by the contraction of u alone (its columns of the weight): one column for a
-neuron, several after a flatten, one channel of a convolution. From there on only the operators that depend on it run, for
-many candidates at once (torch.func.vmap); everything else comes from the base forward.
+Examples outside, candidates inside. One base forward of a tile keeps what the readers read and gave. Changing the gate
+of unit u changes what its first readers give by the contraction of u alone (its columns of the weight): one column for
+a neuron, several after a flatten, one channel of a convolution. From there on only the operators that depend on it run,
+for many candidates at once (torch.func.vmap); everything else comes from the base forward.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from secateur.gated import GatedLoss, GatedNetwork, Tile, exactly, finite
-from secateur.units.graph import Env, shape_for_one
+from secateur.units.graph import Env, argument, run, shape_for_one
 
 WORKING_SET = 1 << 20
 """Elements of the largest value that a chunk of candidates makes: in float32 about what the cores' caches hold."""
@@ -53,14 +53,17 @@ class Chunk:
         return self.front.candidates[self.part]
 
     def losses(self, gains: Tensor) -> Tensor:
-        """The losses of the examples with each candidate's gate at its gain, where `gates` has 1: (candidates, examples)."""
+        """The losses of the examples with each candidate's gate at its gain, where `gates` has 1.
+
+        Shape: gains (candidates,) -> (candidates, examples) float64.
+        """
         loss, network, base = self.loss, self.loss.network, self.base
         units = self.front.units[self.part].to(gains.device)
         nodes = list(self.front.first)
         pieces = [_pieces(network, node, base, self.front.first[node][self.part].to(gains.device)) for node in nodes]
         positions = torch.arange(len(self.gates), device=gains.device)
 
-        def run(unit: Tensor, gain: Tensor, *updates: Sequence[Tensor]) -> Any:
+        def answers(unit: Tensor, gain: Tensor, *updates: Sequence[Tensor]) -> Any:
             env = dict(base)
             for node, (value, weight) in zip(nodes, updates, strict=True):
                 env[node] = base[node] + _contract(node, value * (gain - 1).to(value.dtype), weight)
@@ -70,7 +73,7 @@ class Chunk:
             return loss.losses(answer, self.tile) if loss.maps else answer
 
         with exactly():
-            results = torch.func.vmap(run)(units, gains, *pieces)
+            results = torch.func.vmap(answers)(units, gains, *pieces)
             if not loss.maps:  # a user's own loss: one candidate at a time
                 rows = (_pytree.tree_map(lambda value, at=at: value[at], results) for at in range(len(units)))
                 results = torch.stack([loss.losses(row, self.tile) for row in rows])
@@ -105,7 +108,7 @@ def find_fronts(network: GatedNetwork, units: Sequence[int]) -> list[Front]:
     for key, members in groups.items():
         readers = [node for node, _ in key]
         affected = network.graph.descendants(readers)
-        first = [node for node in readers if node.args[0] not in affected]
+        first = [node for node in readers if argument(node, 0) not in affected]
         tail = tuple(node for node in network.graph.nodes if node in affected and node not in first)
         values = [node for node in (*first, *tail) if isinstance(node.meta.get("val"), Tensor)]
         largest = max(torch.Size(shape_for_one(node)).numel() for node in values)
@@ -151,8 +154,7 @@ def _pieces(network: GatedNetwork, node: Node, base: Env, columns: Tensor) -> tu
     """What the gate of each candidate multiplies in the reader's input (B, examples, ..., columns, ...), and the weight
     that reads it (B, out, columns, ...)."""
     reading = network.readings[node]
-    value: Tensor = base[node.args[0]]  # pyright: ignore[reportArgumentType]
-    weight: Tensor = base[node.args[1]]  # pyright: ignore[reportArgumentType]
+    value, weight = base[argument(node, 0)], base[argument(node, 1)]
     flat = columns.flatten()
 
     def gather(tensor: Tensor, dim: int) -> Tensor:
@@ -167,5 +169,4 @@ def _pieces(network: GatedNetwork, node: Node, base: Env, columns: Tensor) -> tu
 
 def _contract(node: Node, value: Tensor, weight: Tensor) -> Tensor:
     """The reader's own operator on one candidate's columns, without the bias."""
-    target: Any = node.target
-    return target(value, weight, None, *node.args[3:], **{k: v for k, v in node.kwargs.items() if k != "bias"})
+    return run(node, value, weight, None, *node.args[3:], **node.kwargs)

@@ -26,9 +26,9 @@ def cut(model: nn.Module, units: Iterable[Unit | str | int], example_inputs: Inp
 
         cut(model, units)(x) == model(x; g),   g_u = 0 for u in units, 1 elsewhere
 
-    The copy is of your own class, with sliced parameters and mended attributes (`out_features`, `groups` ...); where the
-    class's code holds numbers that no attribute tells (`x.view(-1, 800)`), the captured graph is handed back, with a
-    CutWarning. The network itself is left alone; it may be in either mode, and so is the copy.
+    The copy is of your own class, with sliced parameters and mended attributes (`out_features`, `groups` ...); where
+    the class's code holds numbers that no attribute tells (`x.view(-1, 800)`), the captured graph is handed back, with
+    a CutWarning. The network itself is left alone; it may be in either mode, and so is the copy.
 
     Shape:
         example_inputs: a batch for the network, a tuple of tensors, or a dict of keyword arguments.

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.utils._pytree as _pytree
 from torch import Tensor, fx, nn
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from secateur.errors import UnitError
 from secateur.gated import GatedNetwork
 from secateur.surgery.plan import Plan
 from secateur.units import rules
-from secateur.units.graph import operator_name, shape_for_one
+from secateur.units.graph import argument, operator_name, run, shape_for_one
 
 
 def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
@@ -46,20 +47,18 @@ def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
         return _kept(network, shape_for_one(value), owners or {}, plan)
 
     for node in source.nodes:
-        target, args = _resized(node, kept)
+        target, args = _resized(node, kept, network.units.values)
         args = _map(args, made)
         if (gain := plan.bias.get(node)) is not None:
-            weight = source.names[node.args[1]]  # pyright: ignore[reportArgumentType]
-            rows = plan.keep.get(weight, {}).get(0)
-            gain = gain if rows is None else gain.index_select(0, rows.to(gain.device))
-            args = (*args[:2], _add_bias(graph, root, weight, args[2] if len(args) > 2 else None, gain), *args[3:])
+            bias = args[2] if len(args) > 2 else None
+            args = (*args[:2], _add_bias(graph, root, source.names[argument(node, 1)], bias, gain), *args[3:])
         made[node] = graph.call_function(target, args, _map(dict(node.kwargs), made))
     graph.output(_pytree.tree_unflatten([_map(item, made) for item in source.output], source.out_spec))
     graph.lint()
     return fx.GraphModule(root, graph, type(source.model).__name__)
 
 
-def _resized(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ...]]:
+def _resized(node: Node, kept: Callable[[Any], Any], values: Mapping[Node, Any]) -> tuple[Any, tuple[Any, ...]]:
     """The operator and its arguments in the cut network."""
     rule = rules.RULES.get(operator_name(node))
     target, args = node.target, node.args
@@ -71,11 +70,13 @@ def _resized(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ..
             packet, overload = rule.resized.removeprefix("aten.").split(".")
             target = getattr(getattr(torch.ops.aten, packet), overload)
     if rule.flow is rules.move:
-        _check_move(node, target, args, kept)
+        _check_move(node, target, args, kept, values)
     return target, args
 
 
-def _check_move(node: Node, target: Any, args: tuple[Any, ...], kept: Callable[[Any], Any]) -> None:
+def _check_move(
+    node: Node, target: Any, args: tuple[Any, ...], kept: Callable[[Any], Any], values: Mapping[Node, Any]
+) -> None:
     """Moving what is left must give what is left of the moved: tried on the positions of the elements themselves.
 
     Raises: UnitError where it does not.
@@ -85,11 +86,13 @@ def _check_move(node: Node, target: Any, args: tuple[Any, ...], kept: Callable[[
         return  # joining whole tensors, or splitting by sizes, has no numbers to get wrong
     (source,) = sources
     shape = shape_for_one(source)
+    if [len(indices) for indices in kept(source)] == list(shape):
+        return
     whole = torch.arange(torch.Size(shape).numel()).view(shape)
-    ones = {item: 1 for item in node.all_input_nodes if item is not source}  # sizes of the batch: one example
-    expected = _take(node.target(*_map(node.args, {source: whole, **ones})), kept(node))  # pyright: ignore[reportCallIssue]
+    sizes = {item: values[item] for item in node.all_input_nodes if item is not source}
+    expected = _take(run(node, *_map(node.args, {**sizes, source: whole})), kept(node))
     try:
-        got = target(*_map(args, {source: _take(whole, kept(source)), **ones}))
+        got = target(*_map(args, {**sizes, source: _take(whole, kept(source))}))
     except RuntimeError:
         got = None
     if got is None or not torch.equal(got, expected):
@@ -107,7 +110,7 @@ def _kept(network: GatedNetwork, shape: tuple[int, ...], owners: Any, plan: Plan
 
 
 def _map(value: Any, made: dict[Node, Any]) -> Any:
-    return fx.node.map_arg(value, lambda node: made[node])
+    return map_arg(value, lambda node: made[node])
 
 
 def _add_bias(graph: fx.Graph, root: nn.Module, weight: str, bias: Node | None, gain: Tensor) -> Node:

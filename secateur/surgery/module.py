@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from secateur.errors import UnitError
 from secateur.gated import GatedNetwork
 from secateur.surgery.plan import Plan
+from secateur.units.graph import argument
 from secateur.units.rules import LAYER_ATTRIBUTES
 
 
@@ -27,14 +28,12 @@ def cut_module(network: GatedNetwork, plan: Plan) -> nn.Module:
         if old is not None:
             new[id(old)] = _like(old, plan.slice(name, old.detach()))
     for node, gain in plan.bias.items():
-        name = names[node.args[1]]  # pyright: ignore[reportArgumentType]
+        name = names[argument(node, 1)]
         path, _, _ = name.rpartition(".")
         weight, layer = _get(model, name), model.get_submodule(path)
         assert weight is not None
         if "bias" not in layer._parameters:
             raise UnitError(f"{path or type(model).__name__} has no bias to take the mean of the units that go")
-        kept = plan.keep.get(name, {}).get(0)
-        gain = gain if kept is None else gain.index_select(0, kept.to(gain.device))
         old = layer._parameters["bias"]
         if old is None:
             layer.bias = nn.Parameter(gain.clone(), requires_grad=weight.requires_grad)
@@ -42,9 +41,9 @@ def cut_module(network: GatedNetwork, plan: Plan) -> nn.Module:
             new[id(old)] = _like(old, new.get(id(old), old).detach() + gain)
     for module in model.modules():
         for tensors in (module._parameters, module._buffers):
-            for key, old in tensors.items():
+            for key, old in list(tensors.items()):
                 if old is not None and id(old) in new:
-                    tensors[key] = new[id(old)]  # every alias of a tied weight gets the same new tensor
+                    setattr(module, key, new[id(old)])  # every alias of a tied weight gets the same new tensor
     for path, module in model.named_modules():
         for kinds, attributes in LAYER_ATTRIBUTES.items():
             if isinstance(module, kinds):

@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from secateur.errors import UnitError
 from secateur.gated import GatedNetwork
-from secateur.units.graph import evaluate
+from secateur.units.graph import argument, evaluate
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ def plan_cut(network: GatedNetwork, units: list[int]) -> Plan:
         kept = {dim: (~_marked(owner, gone)).nonzero().flatten() for dim, owner in owner_of.items() if len(owner)}
         if kept := {dim: indices for dim, indices in kept.items() if len(indices) < len(owner_of[dim])}:
             keep[name] = kept
-    return Plan(gone, keep, _biases(network, gone) if network.off == "mean" else {})
+    return Plan(gone, keep, _biases(network, gone, keep) if network.off == "mean" else {})
 
 
 def _marked(owner: Tensor, gone: Tensor) -> Tensor:
     return torch.cat((gone, gone.new_zeros(1)))[owner]  # NOBODY, index -1, never goes
 
 
-def _biases(network: GatedNetwork, gone: Tensor) -> dict[Node, Tensor]:
-    """What each reader makes of the means of the units that go: a constant for each output channel."""
+def _biases(network: GatedNetwork, gone: Tensor, keep: dict[str, dict[int, Tensor]]) -> dict[Node, Tensor]:
+    """What each reader makes of the means of the units that go: a constant for each output channel that stays."""
     found = {}
     graph = network.graph
     weights = {node: graph.weight(name) for node, name in graph.names.items()}
@@ -63,16 +63,17 @@ def _biases(network: GatedNetwork, gone: Tensor) -> dict[Node, Tensor]:
         marked = _marked(reading.owner, gone)
         if not bool(marked.any()):
             continue
-        weight = weights[node.args[1]]  # pyright: ignore[reportArgumentType]
+        weight, bare = weights[argument(node, 1)], argument(node, 2)
         mean = torch.where(marked.to(weight.device), network.means[node], 0)
         # The mean in every position that one output looks at: the contraction itself then gives the constant.
-        dilation = node.args[5] if len(node.args) > 5 else 1
+        dilation = argument(node, 5, 1)
         steps = dilation if isinstance(dilation, (list, tuple)) else [dilation] * (weight.dim() - 2)
-        extent = [(n - 1) * int(step) + 1 for n, step in zip(weight.shape[2:], steps, strict=True)]
+        extent = [(n - 1) * step + 1 for n, step in zip(weight.shape[2:], steps, strict=True)]
         source = mean.view(1, -1, *[1] * len(extent)).expand(1, -1, *extent)
-        env = {**weights, node.args[0]: source}  # pyright: ignore[reportArgumentType]
-        bare = node.args[2] if len(node.args) > 2 else None
+        env = {**weights, argument(node, 0): source}
         if bare is not None:
-            env[bare] = torch.zeros_like(weights[bare])  # pyright: ignore[reportArgumentType]
-        found[node] = evaluate(node, env).flatten()
+            env[bare] = torch.zeros_like(weights[bare])
+        gain = evaluate(node, env).flatten()
+        rows = keep.get(graph.names[argument(node, 1)], {}).get(0)
+        found[node] = gain if rows is None else gain.index_select(0, rows.to(gain.device))
     return found

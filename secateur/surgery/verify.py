@@ -79,7 +79,8 @@ def compare(small: nn.Module, network: GatedNetwork, gates: Tensor, x: Inputs) -
     allowed = 1e-12 if expected.dtype == torch.float64 else 1e-5
     if not difference <= allowed:  # also catches NaN
         raise CutMismatch(
-            f"the cut network's outputs differ from the gated one's by {difference:.3g} of the largest; allowed {allowed:g}"
+            f"the cut network's outputs differ from the gated one's by {difference:.3g} of the largest; allowed "
+            f"{allowed:g}"
         )
     return difference
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -16,15 +16,16 @@ from secateur.errors import NoUnitsError, RefusedUnitError, UnitError
 from secateur.types import Refusal, Site, Unit
 from secateur.units import rules
 from secateur.units.flow import Flow
-from secateur.units.graph import Graph, module_path, operator_name, source_line
-from secateur.units.labels import CONSTANT, FIXED, Labels, owners, squash, varying, widest
+from secateur.units.graph import Graph, argument, module_path, operator_name, source_line
+from secateur.units.labels import FIXED, owners, squash, varying, widest
 
 NOBODY = -1
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Where units are read: `owner[i]` is the unit in index i of dimension `dim` of the operator's input (NOBODY: none)."""
+    """Where units are read: `owner[i]` is the unit in index i of dimension `dim` of the operator's input (NOBODY:
+    none)."""
 
     node: Node
     dim: int
@@ -49,7 +50,7 @@ class UnitSet(Sequence[Unit]):
     """The units of a network, by order of execution and index; with the places that read them and what refuses others.
 
     `slices` tells for each parameter and dimension the unit that owns each index: what goes when the unit goes.
-    `values` tells the same of every value in the graph.
+    `values` tells the same of every value in the graph (of a size that the code computes: the size for one example).
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class UnitSet(Sequence[Unit]):
         readings: Sequence[Reading],
         incoming: Sequence[Incoming],
         slices: Mapping[str, Mapping[int, Tensor]],
-        values: Mapping[Node, object],
+        values: Mapping[Node, Any],
     ) -> None:
         self._units = tuple(units)
         self.sites = tuple(sites)
@@ -167,17 +168,18 @@ def discover(graph: Graph, off: str = "zero") -> UnitSet:
 
 
 def _refuse_means(flow: Flow) -> None:
-    """With off="mean" a cut adds a constant to the reader's bias: refuse the units of readers where that is not exact."""
-    calls = Counter(reader.node.args[1] for reader in flow.readers)
-    biases = Counter(reader.node.args[2] for reader in flow.readers if len(reader.node.args) > 2)
+    """With off="mean" a cut adds a constant to the reader's bias: refuse the units of readers where that is not
+    exact."""
+    calls = Counter(argument(reader.node, 1) for reader in flow.readers)
+    biases = Counter(argument(reader.node, 2) for reader in flow.readers)
     for reader in flow.readers:
         node, contraction = reader.node, rules.RULES[operator_name(reader.node)].contraction
-        bias = node.args[2] if len(node.args) > 2 else None
+        bias = argument(node, 2)
         if contraction and contraction.pads(node):
             flow.labels.refuse(
                 reader.columns, node, "its mean can't move into the bias of a reader that pads with zeros"
             )
-        if calls[node.args[1]] > 1 or (bias is not None and biases[bias] > 1):
+        if calls[argument(node, 1)] > 1 or (bias is not None and biases[bias] > 1):
             flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that several calls share")
         if bias is not None and bias not in flow.graph.names:
             flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that is computed")
@@ -246,12 +248,14 @@ def _number_units(flow: Flow, classes: Tensor) -> tuple[dict[int, tuple[str, int
     ]
 
 
-def _sites(units: Sequence[Unit], flow: Flow, owner: object, readings: Sequence[Reading]) -> list[Site]:
+def _sites(
+    units: Sequence[Unit], flow: Flow, owner: Callable[[Tensor], Tensor], readings: Sequence[Reading]
+) -> list[Site]:
     """Units of a layer that pass through the same tensors form a site, so no tensor is emptied while each keeps one."""
     passes: dict[int, list[int]] = defaultdict(list)
     for at, labels in enumerate(_distinct(flow)):
         (thin,) = squash(labels)
-        for unit in owner(thin).unique().tolist():  # pyright: ignore[reportCallIssue]
+        for unit in owner(thin).unique().tolist():
             passes[unit].append(at)
     groups: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
     for at, unit in enumerate(units):
@@ -259,7 +263,7 @@ def _sites(units: Sequence[Unit], flow: Flow, owner: object, readings: Sequence[
     sites = []
     for (layer, _), members in groups.items():
         inside = set(members)
-        made = [m.parameters[0] for m in flow.makers if inside & set(owner(m.rows).tolist())]  # pyright: ignore[reportCallIssue]
+        made = [m.parameters[0] for m in flow.makers if inside & set(owner(m.rows).tolist())]
         makers = [name.rpartition(".")[0] or name for name in dict.fromkeys(made)]
         readers = dict.fromkeys(module_path(r.node) for r in readings if inside & set(r.owner.tolist()))
         sites.append(Site(layer, units[members[0]].kind, tuple(members), tuple(makers), tuple(readers)))
@@ -276,10 +280,7 @@ def _owned(classes: Tensor, owner_of_class: Tensor, labels: Tensor) -> dict[int,
     return {d: owner_of_class[label] for d, label in (found or {}).items()}
 
 
-def _each(value: object, function: object) -> object:
+def _each(value: Any, function: Callable[[Tensor], Any]) -> Any:
     if isinstance(value, Tensor):
-        return function(value)  # pyright: ignore[reportCallIssue]
-    return [_each(item, function) for item in value] if isinstance(value, (list, tuple)) else None
-
-
-__all__ = ["CONSTANT", "NOBODY", "Incoming", "Labels", "Reading", "UnitSet", "discover"]
+        return function(value)
+    return [_each(item, function) for item in value] if isinstance(value, (list, tuple)) else value

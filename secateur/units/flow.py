@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from secateur.units.graph import Graph, shape_for_one
+from secateur.units.graph import Graph, argument, shape_for_one
 from secateur.units.labels import CONSTANT, FIXED, Labels, along, squash, varying
 
 
@@ -103,8 +102,8 @@ class Flow:
     def merge(self, node: Node, operands: Sequence[Any]) -> Tensor:
         """Element-wise operators: operands are joined position by position.
 
-        An operand that is broadcast over units (a gate of one channel on many) can't go with any of them: it is refused,
-        and the units are free.
+        An operand that is broadcast over units (a gate of one channel on many) can't go with any of them: it is
+        refused, and the units are free.
         """
         tensors = [operand for operand in operands if isinstance(operand, Tensor)]
         shape = torch.broadcast_shapes(*(t.shape for t in tensors))
@@ -140,17 +139,17 @@ class Flow:
         It ends the labels of its input and gives each output channel a fresh one. With groups, the channels of a
         group, those that go in and those that come out, go together.
         """
-        weight = self.weight(node.args[1], node, columns=groups == 1)
+        weight = self.weight(argument(node, 1), node, columns=groups == 1)
         columns = self.channels(node, labels, dim)
         if weight is None:
             self.labels.refuse(columns, node, "is multiplied by weights that are computed")
             return self.full(node, FIXED)
         rows = weight[0]
-        parameters = [self.graph.names[node.args[1]]]  # pyright: ignore[reportArgumentType]
-        bias = node.args[2] if len(node.args) > 2 else node.kwargs.get("bias")
+        parameters = [self.graph.names[argument(node, 1)]]
+        bias = argument(node, 2)
         if bias is not None:
             self.join(node, self.of(bias), rows)
-            if (name := self.graph.names.get(bias)) is not None:  # pyright: ignore[reportArgumentType]
+            if (name := self.graph.names.get(bias)) is not None:
                 parameters.append(name)
         if groups == 1:
             self.join(node, columns, weight[1])
@@ -168,7 +167,3 @@ class Flow:
 def shape_of_leaf(graph: Graph, node: Node) -> tuple[int, ...]:
     name = graph.names.get(node)
     return tuple((graph.constants[node] if name is None else graph.weight(name)).shape)
-
-
-def elements(shape: Sequence[int]) -> int:
-    return math.prod(shape)

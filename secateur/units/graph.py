@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.utils._pytree as _pytree
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from secateur.errors import TraceError
 
@@ -23,9 +25,9 @@ Replace = Callable[[Node, Any], Any]
 class Graph:
     """A functional graph: no in-place operators, no dropout, any number of examples.
 
-    `names` maps the placeholders of parameters and buffers to their names in `model`; tensors that the code itself makes
-    (`torch.tensor([2.0])`) are `constants`. Parameters are looked up in the model at every run, so the graph always
-    computes what the model would compute now.
+    `names` maps the placeholders of parameters and buffers to their names in `model`; tensors that the code itself
+    makes (`torch.tensor([2.0])`) are `constants`. Parameters are looked up in the model at every run, so the graph
+    always computes what the model would compute now.
     """
 
     model: nn.Module
@@ -138,7 +140,7 @@ class Graph:
     def result(self, env: Env) -> Any:
         """The network's answer, in the structure in which the model gives it."""
         flat = [lookup(item, env) for item in self.output]
-        return torch.utils._pytree.tree_unflatten(flat, self.out_spec)
+        return _pytree.tree_unflatten(flat, self.out_spec)
 
     def descendants(self, roots: Iterable[Node]) -> frozenset[Node]:
         """The roots, and every operator that depends on one of them."""
@@ -149,11 +151,22 @@ class Graph:
         return frozenset(found)
 
 
+def argument(node: Node, position: int, default: Any = None) -> Any:
+    """One argument of an operator: a node, or a plain value."""
+    return node.args[position] if len(node.args) > position else default
+
+
 def evaluate(node: Node, env: Mapping[Node, Any]) -> Any:
     """One operator on the values of its arguments."""
-    args = torch.fx.node.map_arg(node.args, lambda source: env[source])
-    kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: env[source])
-    return node.target(*args, **kwargs)  # pyright: ignore[reportCallIssue]  # call_function nodes hold a callable
+    args = map_arg(node.args, lambda source: env[source])
+    kwargs = map_arg(node.kwargs, lambda source: env[source])
+    return run(node, *args, **kwargs)
+
+
+def run(node: Node, *args: Any, **kwargs: Any) -> Any:
+    """A node's operator on other arguments."""
+    target: Any = node.target
+    return target(*args, **kwargs)
 
 
 def lookup(item: Any, env: Mapping[Node, Any]) -> Any:

@@ -1,9 +1,9 @@
 """Labels: which unit does every element of every tensor belong to?
 
-A label is an integer; each tensor of the graph gets an integer tensor of its own shape (for one example). CONSTANT means
-"the same whatever is cut, and of no extent that a cut could change" (a Python number); FIXED means "of a size that can't
-change" (the network's input): what joins it can't be cut. Rules join labels that must go together; `resolve` turns the
-joins into classes.
+A label is an integer; each tensor of the graph gets an integer tensor of its own shape (for one example). CONSTANT
+means "the same whatever is cut, and of no extent that a cut could change" (a Python number); FIXED means "of a size
+that can't change" (the network's input): what joins it can't be cut. Rules join labels that must go together; `resolve`
+turns the joins into classes.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def along(labels: Tensor, dim: int) -> Tensor | None:
     """One label for each index of `dim`, or None where a slice holds several."""
     lines = _lines(squash(labels)[0], dim)
     first = lines[:, :1]
-    return first[:, 0] if bool((lines == first).all()) else None
+    return first[:, 0].expand(labels.shape[dim]) if bool((lines == first).all()) else None
 
 
 def owners(labels: Tensor) -> dict[int, Tensor] | None:

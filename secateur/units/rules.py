@@ -1,8 +1,8 @@
 """THE table: what secateur knows of operators and layers. Supporting a new operator is a row here, and nothing else.
 
-A row tells how labels flow through an operator (`flow`), how the operator's own numbers follow a cut (`resize`), and two
-facts that engines read: whether it is a contraction over units (they end here and are gated here), and whether it acts on
-each element alone. An operator without a row refuses the units that reach it.
+A row tells how labels flow through an operator (`flow`), how the operator's own numbers follow a cut (`resize`), and
+two facts that engines read: whether it is a contraction over units (they end here and are gated here), and whether it
+acts on each element alone. An operator without a row refuses the units that reach it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.units.flow import Flow
-from secateur.units.graph import operator_name, shape_for_one
+from secateur.units.graph import argument, operator_name, run, shape_for_one
 from secateur.units.labels import CONSTANT, FIXED, varying
 
 FlowRule = Callable[..., Any]
@@ -26,14 +26,14 @@ Kept = Sequence[Tensor]
 """For each dimension of a tensor, the indices that a cut keeps."""
 
 Resize = Callable[[Node, Callable[[Any], Any]], tuple[Any, ...] | None]
-"""(node, kept) -> the operator's arguments in the cut network, or None where nothing changes; kept(node) tells what is left
-of a value (Kept), of a list of values (list of Kept)."""
+"""(node, kept) -> the operator's arguments in the cut network, or None where nothing changes; kept(node) tells what is
+left of a value (Kept), of a list of values (list of Kept)."""
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """The operator multiplies dimension `dim` of its input (argument 0) by a weight (argument 1: out, in, ...) and adds a
-    bias (argument 2). `padding` is the argument that pads the input with zeros, if there is one."""
+    """The operator multiplies dimension `dim` of its input (argument 0) by a weight (argument 1: out, in, ...) and adds
+    a bias (argument 2). `padding` is the argument that pads the input with zeros, if there is one."""
 
     dim: int
     padding: int | None = None
@@ -59,10 +59,6 @@ class Rule:
     resized: str | None = None  # the operator that takes the resized arguments, where it is another one
     contraction: Contraction | None = None
     pointwise: bool = False
-
-
-def argument(node: Node, position: int, default: Any) -> Any:
-    return node.args[position] if len(node.args) > position else default
 
 
 # ------------------------------------------------------------------------------------------------ how labels flow
@@ -102,7 +98,7 @@ def prelu(flow: Flow, node: Node, x: Tensor, slope: Tensor) -> Tensor:
 
 def move(flow: Flow, node: Node, *args: Any, **kwargs: Any) -> Any:
     """Data movement: the operator itself, on the labels."""
-    return node.target(*args, **kwargs)  # pyright: ignore[reportCallIssue]
+    return run(node, *args, **kwargs)
 
 
 def pick(flow: Flow, node: Node, values: Any, index: Any) -> Any:
@@ -115,7 +111,7 @@ def size(flow: Flow, node: Node, x: Tensor, dim: int) -> int:
 
 
 def arithmetic(flow: Flow, node: Node, *args: Any) -> Any:
-    return node.target(*args)  # pyright: ignore[reportCallIssue]
+    return run(node, *args)
 
 
 def per_channel(spatial: int) -> FlowRule:
@@ -167,7 +163,8 @@ def reduce(flow: Flow, node: Node, x: Tensor, dims: Any = None, keepdim: bool = 
 
 
 def normalise(dims_of: Callable[[Tensor, Any], Sequence[int]]) -> FlowRule:
-    """Softmax, LayerNorm: exact only where the normalised dimensions hold no units, for removing is not zeroing there."""
+    """Softmax, LayerNorm: exact only where the normalised dimensions hold no units, for removing is not zeroing
+    there."""
 
     def rule(flow: Flow, node: Node, x: Tensor, *args: Any, **_: Any) -> Tensor:
         dims = [dim % x.dim() for dim in dims_of(x, args[0])]
@@ -235,7 +232,8 @@ def sizes(position: int) -> Resize:
 def unflatten_sizes(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, ...] | None:
     x, dim, given = node.args
     left = lengths(kept(node))
-    assert isinstance(dim, int) and isinstance(given, (list, tuple))
+    assert isinstance(dim, int)
+    assert isinstance(given, (list, tuple))
     start = dim % (len(left) - len(given) + 1)
     return x, dim, left[start : start + len(given)]
 
@@ -260,7 +258,8 @@ def slice_bounds(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, ...] | No
 
 def select_index(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, ...] | None:
     x, dim, index = node.args
-    assert isinstance(dim, int) and isinstance(index, int)
+    assert isinstance(dim, int)
+    assert isinstance(index, int)
     if not shrinks(x, dim, kept):
         return None
     return x, dim, int((kept(x)[dim] < index % shape_for_one(x)[dim]).sum())
@@ -269,7 +268,8 @@ def select_index(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, ...] | No
 def groups_left(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, ...] | None:
     """A grouped convolution keeps the groups whose channels are left."""
     contraction = RULES[operator_name(node)].contraction
-    assert contraction is not None and contraction.groups is not None
+    assert contraction is not None
+    assert contraction.groups is not None
     groups = contraction.number_of_groups(node)
     if groups == 1 or not shrinks(node.args[0], 1, kept):
         return None
@@ -289,17 +289,17 @@ def lengths(kept: Kept) -> list[int]:
 
 _POINTWISE = """
 abs add.Scalar add.Tensor addcmul bitwise_not celu clamp clamp_max clamp_min clamp.Tensor cos div.Scalar div.Tensor
-div.Tensor_mode elu eq.Scalar eq.Tensor erf exp expm1 fill.Scalar ge.Scalar ge.Tensor gelu gt.Scalar gt.Tensor hardsigmoid
-hardswish hardtanh le.Scalar le.Tensor leaky_relu log log1p log_sigmoid logical_and logical_not lt.Scalar lt.Tensor
-masked_fill.Scalar maximum minimum mish mul.Scalar mul.Tensor ne.Scalar ne.Tensor neg ones_like pow.Scalar
+div.Tensor_mode elu eq.Scalar eq.Tensor erf exp expm1 fill.Scalar ge.Scalar ge.Tensor gelu gt.Scalar gt.Tensor
+hardsigmoid hardswish hardtanh le.Scalar le.Tensor leaky_relu log log1p log_sigmoid logical_and logical_not lt.Scalar
+lt.Tensor masked_fill.Scalar maximum minimum mish mul.Scalar mul.Tensor ne.Scalar ne.Tensor neg ones_like pow.Scalar
 pow.Tensor_Scalar pow.Tensor_Tensor reciprocal relu relu6 rsqrt rsub.Scalar rsub.Tensor selu sigmoid sign silu sin
 softplus softsign sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where.ScalarOther where.ScalarSelf
 where.self zeros_like _to_copy contiguous clone
 """
 _PURE_MOVES = """
 cat channel_shuffle expand_as flip movedim.int movedim.intlist permute pixel_shuffle pixel_unshuffle repeat
-repeat_interleave.self_int reshape_as roll squeeze squeeze.dim squeeze.dims stack swapaxes t tile transpose.int unbind.int
-unsqueeze view_as flatten.using_ints
+repeat_interleave.self_int reshape_as roll squeeze squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
+unbind.int unsqueeze view_as flatten.using_ints
 """
 
 
@@ -341,7 +341,10 @@ RULES: dict[str, Rule] = {
     "aten.pad.default": Rule(pad),
     "aten.constant_pad_nd.default": Rule(pad),
     # over positions yes, over units no
-    **{_name(short): Rule(reduce) for short in ["mean.dim", "sum.dim_IntList", "amax", "amin", "linalg_vector_norm.dims"]},
+    **{
+        _name(short): Rule(reduce)
+        for short in ["mean.dim", "sum.dim_IntList", "amax", "amin", "linalg_vector_norm.dims"]
+    },
     "aten.softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.log_softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.layer_norm.default": Rule(normalise(lambda x, shape: range(-len(shape), 0))),
@@ -377,7 +380,8 @@ LAYER_ATTRIBUTES: dict[tuple[type[nn.Module], ...], dict[str, Callable[[Any, int
     (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): {"num_features": lambda layer, _: len(layer.running_mean)},
     (nn.PReLU,): {"num_parameters": lambda layer, _: len(layer.weight)},
 }
-"""Attributes in which layers repeat the sizes of their tensors: (layer after the cut, rows of its weight before) -> value."""
+"""Attributes in which layers repeat the sizes of their tensors: (layer after the cut, rows of its weight before) ->
+value."""
 
 
 def apply(flow: Flow, node: Node) -> None:

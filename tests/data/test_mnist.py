@@ -35,10 +35,8 @@ CONTENTS = {name: idx(values) for name, values in FILES.items()}
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small files pass for MNIST."""
-    for name, contents in CONTENTS.items():
-        hashes = dict(mnist.SHA256) | {name: hashlib.sha256(contents).hexdigest()}
-        monkeypatch.setattr(mnist, "SHA256", hashes)
-    monkeypatch.setattr(mnist.read_idx_folder, "__defaults__", (mnist.SHA256,))
+    hashes = {name: hashlib.sha256(contents).hexdigest() for name, contents in CONTENTS.items()}
+    monkeypatch.setattr(mnist, "SHA256", hashes)
 
 
 @pytest.fixture
@@ -67,11 +65,8 @@ class Opener:
 class TestSplits:
     def test_shapes_and_order(self, folder: Path) -> None:
         splits = mnist.load(folder)
-        assert [len(part) for part in (splits.fit, splits.rank, splits.stop, splits.report)] == [
-            50_000,
-            5_000,
-            10_000,
-        ] + [10_000]
+        lengths = [len(part) for part in (splits.fit, splits.rank, splits.stop, splits.report)]
+        assert lengths == [50_000, 5_000, 10_000, 10_000]
         assert splits.fit.x.shape[1:] == (1, 2, 2)
         assert torch.equal(splits.rank.x, splits.fit.x[:5_000])
         assert splits.report.x.unique().tolist() == [1.0]
@@ -135,7 +130,7 @@ class TestReading:
             mnist.load(tmp_path)
 
     def test_another_file_of_the_same_name(self, folder: Path) -> None:
-        with pytest.raises(DataError, match="is not MNIST's train-images-idx3-ubyte.*Delete it"):
+        with pytest.raises(DataError, match=r"is not MNIST's train-images-idx3-ubyte.*Delete it"):
             mnist.load(folder)
 
     @pytest.mark.parametrize(
@@ -149,7 +144,7 @@ class TestReading:
     @pytest.mark.parametrize("contents", [b"", b"\0\0\x0d\1\0\0\0\0", idx(np.zeros((3, 2), np.uint8))[:-1]])
     def test_not_idx(self, tmp_path: Path, contents: bytes) -> None:
         (tmp_path / "a").write_bytes(contents)
-        with pytest.raises(DataError, match="IDX|announces"):
+        with pytest.raises(DataError, match=r"IDX|announces"):
             mnist.read_idx_folder(tmp_path, {"a": hashlib.sha256(contents).hexdigest()})
 
     def test_values(self, tmp_path: Path) -> None:
