@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from secateur.errors import CutMismatch, UnitError
 from secateur.gated import GatedNetwork
@@ -64,6 +66,7 @@ def cut_network(network: GatedNetwork, units: list[int], x: Inputs) -> nn.Module
     try:
         small = cut_module(network, plan)
         compare(small, network, gates, x)
+        _compare_awake(network, units, gates, x)
     except (CutMismatch, UnitError) as error:
         name = type(network.graph.model).__name__
         warnings.warn(
@@ -75,6 +78,26 @@ def cut_network(network: GatedNetwork, units: list[int], x: Inputs) -> nn.Module
         small = cut_graph(network, plan)
         compare(small, network, gates, x)
     return small
+
+
+def _compare_awake(network: GatedNetwork, units: list[int], gates: Tensor, x: Inputs) -> None:
+    """Where parameters that are zero throughout (a last layer that starts at 0) would let any cut pass, prove the same cut
+    on a twin that has small random numbers there.
+
+    Raises: CutMismatch.
+    """
+    asleep = [p for p in network.graph.model.parameters() if p.dim() > 1 and p.numel() and not bool(p.any())]
+    if not asleep or network.off == "mean":  # the twin would have other means
+        return
+    twin = copy.deepcopy(network.graph.model)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            if parameter.dim() > 1 and not bool(parameter.any()):
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+    awake = GatedNetwork(replace(network.graph, model=twin), network.units)
+    compare(cut_module(awake, plan_cut(awake, units)), awake, gates, x)
 
 
 def _restore_modes(small: nn.Module, model: nn.Module) -> nn.Module:

@@ -17,7 +17,7 @@ from secateur.types import Refusal, Site, Unit
 from secateur.units import rules
 from secateur.units.flow import Flow
 from secateur.units.graph import Graph, argument, module_path, operator_name, source_line
-from secateur.units.labels import FIXED, owners, squash, varying, widest
+from secateur.units.labels import owners, squash, varying, widest
 
 NOBODY = -1
 
@@ -213,24 +213,23 @@ def _distinct(flow: Flow) -> Iterator[Tensor]:
 def _number_units(flow: Flow, classes: Tensor) -> tuple[dict[int, tuple[str, int, str]], list[Refusal]]:
     """Class -> (layer, index, kind) for the units, in order of execution and index; and what was refused."""
     read = {int(c) for reader in flow.readers for c in classes[reader.columns].unique()}
+    apart = flow.labels.resolve(through_fixed=False)  # each with what stopped it, not what stopped others like it
     stopped: dict[int, tuple[Node | None, str]] = {}
     for stop in flow.labels.stops:
-        for c in classes[stop.labels].unique().tolist():
+        for c in apart[stop.labels].tolist():
             stopped.setdefault(c, (stop.node, stop.reason))
-    stopped.setdefault(int(classes[FIXED]), (None, "goes together with values of a fixed size"))
     number: dict[int, tuple[str, int, str]] = {}
     refused: dict[tuple[str, Node | None, str], int] = defaultdict(int)
     seen: set[int] = set()
     for maker in flow.makers:
         layer = maker.parameters[0].rpartition(".")[0] or maker.parameters[0]
         kind = "neuron" if operator_name(maker.node) == "aten.linear.default" else "channel"
-        for index, c in enumerate(classes[maker.rows].tolist()):
-            if c in seen:
+        for index, (c, part) in enumerate(zip(classes[maker.rows].tolist(), apart[maker.rows].tolist(), strict=True)):
+            if part in seen:
                 continue
-            if c != int(classes[FIXED]):
-                seen.add(c)
-            if c in stopped:
-                refused[(layer, *stopped[c])] += 1
+            seen.add(part)
+            if part in stopped:
+                refused[(layer, *stopped[part])] += 1
             elif c not in read:
                 refused[(layer, None, "is read by no linear or convolution")] += 1
             else:

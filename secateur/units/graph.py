@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +55,7 @@ class Graph:
         batch = {0: torch.export.Dim.AUTO}
         shapes = dict.fromkeys(kwargs, batch) if kwargs else tuple(batch for _ in args)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _quietly():
                 program = torch.export.export(
                     model, tuple(two), two_kwargs, dynamic_shapes=shapes, strict=False
                 ).run_decompositions({})
@@ -205,6 +208,22 @@ def shape_for_one(value: Any) -> tuple[int, ...]:
     return tuple(_one(size) for size in fake.shape)
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep torch's own warnings and logs of a capture to itself: what fails is told by the error."""
+    loggers = [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
 def _one(size: Any) -> int:
     if isinstance(size, int):
         return size
@@ -247,6 +266,11 @@ def _simplify(graph: torch.fx.Graph) -> None:
             graph.erase_node(node)
         elif node.target in (aten.view.default, aten._unsafe_view.default):
             node.target = aten.reshape.default  # the same values from any memory layout
+        elif node.target is aten.squeeze.default:
+            # Which dimensions: the code means those of length 1 here, not a batch of one, nor a layer cut to one unit.
+            shape = node.args[0].meta["val"].shape
+            dims = [dim for dim, size in enumerate(shape) if isinstance(size, int) and size == 1]
+            node.target, node.args = aten.squeeze.dims, (node.args[0], dims)
         elif node.target is aten._native_batch_norm_legit_no_training.default:
             # The fused operator returns a tuple and has no second derivative; batch_norm has one and is what one wrote.
             x, weight, bias, mean, variance, momentum, epsilon = node.args

@@ -71,9 +71,14 @@ class Labels:
         if len(found):
             self.stops.append(Stop(found, node, reason))
 
-    def resolve(self) -> Tensor:
-        """The class of each label, (count,): the smallest label that it is joined with."""
+    def resolve(self, through_fixed: bool = True) -> Tensor:
+        """The class of each label, (count,): the smallest label that it is joined with.
+
+        Without `through_fixed`, labels that only the FIXED ones hold together stay apart.
+        """
         edges = torch.cat(self._edges, 1).numpy() if self._edges else np.zeros((2, 0), dtype=np.int64)
+        if not through_fixed:
+            edges = edges[:, edges[0] != FIXED]  # the smaller label of a pair comes first
         ones = np.ones(edges.shape[1], dtype=np.int8)
         count, component = connected_components(coo_matrix((ones, tuple(edges)), (self.count, self.count)), False)
         smallest = np.full(count, self.count)

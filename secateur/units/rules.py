@@ -131,14 +131,17 @@ def per_channel(spatial: int) -> FlowRule:
     return rule
 
 
-def pad(flow: Flow, node: Node, x: Tensor, pads: Sequence[int], *_: Any, **__: Any) -> Tensor:
+def pad(flow: Flow, node: Node, x: Tensor, pads: Sequence[int], mode: Any = "constant", *_: Any) -> Tensor:
     """Padding inside a channel goes with the channel; padding by further channels adds channels of a fixed size."""
+    copies = isinstance(mode, str) and mode != "constant"  # constant_pad_nd has a number there
     for position in range(0, len(pads), 2):
         dim, before, after = x.dim() - 1 - position // 2, pads[position], pads[position + 1]
         if before == after == 0:
             continue
         length = x.shape[dim] + before + after
         if dim in varying(x):
+            if copies:
+                flow.labels.refuse(x, node, "is padded with copies of other units")
             start, stop = max(-before, 0), x.shape[dim] - max(-after, 0)
             flow.labels.refuse(x.narrow(dim, 0, start), node, "is cropped away here")
             flow.labels.refuse(x.narrow(dim, stop, x.shape[dim] - stop), node, "is cropped away here")
@@ -293,12 +296,12 @@ div.Tensor_mode elu eq.Scalar eq.Tensor erf exp expm1 fill.Scalar ge.Scalar ge.T
 hardsigmoid hardswish hardtanh le.Scalar le.Tensor leaky_relu log log1p log_sigmoid logical_and logical_not lt.Scalar
 lt.Tensor masked_fill.Scalar maximum minimum mish mul.Scalar mul.Tensor ne.Scalar ne.Tensor neg ones_like pow.Scalar
 pow.Tensor_Scalar pow.Tensor_Tensor reciprocal relu relu6 rsqrt rsub.Scalar rsub.Tensor selu sigmoid sign silu sin
-softplus softsign sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where.ScalarOther where.ScalarSelf
+softplus sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where.ScalarOther where.ScalarSelf
 where.self zeros_like _to_copy contiguous clone
 """
 _PURE_MOVES = """
 cat channel_shuffle expand_as flip movedim.int movedim.intlist permute pixel_shuffle pixel_unshuffle repeat
-repeat_interleave.self_int reshape_as roll squeeze squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
+repeat_interleave.self_int reshape_as roll squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
 unbind.int unsqueeze view_as flatten.using_ints
 """
 
@@ -324,15 +327,9 @@ RULES: dict[str, Rule] = {
     "aten.batch_norm.default": Rule(batch_norm),
     "aten.prelu.default": Rule(prelu),
     **{
-        f"aten.{kind}{n}d{suffix}.default": Rule(per_channel(n))
+        f"aten.{kind}_pool{n}d.default": Rule(per_channel(n))
         for n in (1, 2, 3)
-        for kind, suffix in (
-            ("max_pool", ""),
-            ("avg_pool", ""),
-            ("adaptive_avg_pool", ""),
-            ("_adaptive_avg_pool", ""),
-            ("adaptive_max_pool", ""),
-        )
+        for kind in ("max", "avg", "adaptive_avg", "adaptive_max")
     },
     **{
         f"aten.upsample_{kind}.vec": Rule(per_channel(n))
@@ -341,10 +338,8 @@ RULES: dict[str, Rule] = {
     "aten.pad.default": Rule(pad),
     "aten.constant_pad_nd.default": Rule(pad),
     # over positions yes, over units no
-    **{
-        _name(short): Rule(reduce)
-        for short in ["mean.dim", "sum.dim_IntList", "amax", "amin", "linalg_vector_norm.dims"]
-    },
+    **{_name(short): Rule(reduce) for short in ["mean.dim", "sum.dim_IntList", "amax", "amin"]},
+    "aten.linalg_vector_norm.default": Rule(lambda flow, node, x, order=2, *rest: reduce(flow, node, x, *rest)),
     "aten.softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.log_softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.layer_norm.default": Rule(normalise(lambda x, shape: range(-len(shape), 0))),

@@ -52,15 +52,30 @@ def test_same_seed_same_weights() -> None:
     assert not torch.equal(run(1), first)
 
 
+def test_dropout_is_seeded_too() -> None:
+    def run(before: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Dropout(0.5), nn.Linear(400, 10))
+        torch.manual_seed(before)
+        zoo.train(model, SMALL, epochs=1, threads=1)
+        return weights(model)
+
+    assert torch.equal(run(1), run(2))
+
+
 def test_leaves_random_numbers_and_threads_alone() -> None:
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    zoo.train(zoo.mlp((400, 10)), SMALL, epochs=1, threads=1)  # the network itself draws
-    torch.set_rng_state(state)
-    model = zoo.mlp((400, 10))
-    after = torch.get_rng_state()
-    zoo.train(model, SMALL, epochs=1, threads=1)
-    assert torch.equal(torch.get_rng_state(), after)
-    assert torch.get_num_threads() == threads
+    model, state, before = zoo.mlp((400, 10)), torch.get_rng_state(), torch.get_num_threads()
+    seen: list[int] = []
+    try:
+        torch.set_num_threads(2)
+        zoo.train(
+            model, SMALL, epochs=1, threads=1, after_epoch=lambda epoch, net: seen.append(torch.get_num_threads())
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1]
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_lbfgs_solves_least_squares() -> None:

@@ -1,0 +1,117 @@
+"""The options that commands share, and --config."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
+from cyclopts.config import Dict
+
+NETWORK = Group("The network and its data", sort_key=1)
+RANKING = Group("The ranking", sort_key=2)
+RUN = Group("The run", sort_key=3)
+OUTPUT = Group("Output", sort_key=9)
+
+Flag = Annotated[bool, Parameter(negative=())]
+Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative=(), show_default=False)]
+
+
+@Parameter(name="*", group=NETWORK)
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What is pruned, and the examples that rank its units."""
+
+    model: str
+    """The network: package.module:factory or file.py:factory, called without arguments. It is put into evaluation
+    mode."""
+
+    weights: Path | None = None
+    """Its weights, a safetensors file; every tensor must fit. By default the factory's own."""
+
+    data: str
+    """The examples that rank the units: a factory as above, an .npz with x and y, or a data set of secateur.data, such
+    as mnist20 or 'mnist20(flatten=True)' (its rank split)."""
+
+    loss: str = "cross_entropy"
+    """sse, mse, cross_entropy, bce, or self (the distance to the unpruned output, which needs no y); or a factory's
+    import string for a function (output, batch) -> per-example losses."""
+
+    off: Literal["zero", "mean"] = "zero"
+    """What a unit that is off gives to its readers: nothing, or its mean over the examples."""
+
+    tile: int = 512
+    """How many examples are evaluated together. The memory needed grows with it; decisions in float32 may."""
+
+    device: str | None = None
+    """Where to compute: cpu, cuda ... By default where the factory puts the network."""
+
+
+@Parameter(name="*", group=RANKING)
+@dataclass(frozen=True, kw_only=True)
+class RankingOptions:
+    """How units are ranked."""
+
+    criterion: str = "oracle"
+    """oracle, taylor1, taylor2, taylor2_paper, magnitude, random ... (an unknown name is answered with all of them)."""
+
+    engine: str | None = None
+    """How the oracle is evaluated: exact (the default) or reference. Both give the same answer."""
+
+    seed: int = 0
+    """Of the criterion random."""
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is printed, and where options come from."""
+
+    json: Flag = False
+    """Put one JSON document on standard output, and nothing else."""
+
+    quiet: Flag = False
+    """No progress on the terminal, no warnings, no summary."""
+
+    config: Path | None = None
+    """A TOML file with the same options, by the same names with dashes or underscores. The command line goes first."""
+
+    debug: Flag = False
+    """Show the traceback of an error. (So does the environment variable SECATEUR_DEBUG.)"""
+
+
+def read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Fill in from the file that --config names what the command line does not say; cyclopts calls it.
+
+    Raises: CycloptsError for a file that is no TOML, a table, or a key that is no option of the command (with the
+    nearest).
+    """
+    for argument in arguments:
+        if "--config" in argument.names and argument.tokens:
+            path = Path(argument.tokens[0].value)
+            Dict(_toml(path), use_commands_as_keys=False, source=str(path))(app, commands, arguments)
+            return
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CycloptsError(msg=f"cannot read --config {path}: {error.strerror or error}.") from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise CycloptsError(msg=f"--config {path} is no TOML: {error}.") from error
+    tables = [key for key, value in found.items() if isinstance(value, dict)]
+    if tables:
+        raise CycloptsError(msg=f"--config {path} has a table [{tables[0]}]; write the options above any table.")
+    return found
+
+
+def names(values: tuple[str, ...] | None) -> list[str] | None:
+    """What was given as `--metrics accuracy error`, `--metrics accuracy,error` or a list in a TOML file.
+
+    >>> names(("accuracy,error", "explained"))
+    ['accuracy', 'error', 'explained']
+    """
+    return None if values is None else [part for value in values for part in value.replace(",", " ").split()]
