@@ -369,7 +369,7 @@ def _configuration(
         engine = "exact"
     return {
         "network": type(gated.model).__name__,
-        "weights": _digest(gated.model),
+        "weights": weights_digest(gated.model),
         "criterion": _called(criterion),
         "engine": None if engine is None else _called(engine),
         "rerank_every": rerank_every,
@@ -404,7 +404,7 @@ def _version() -> str:
     return __version__
 
 
-def _digest(model: nn.Module) -> str:
+def weights_digest(model: nn.Module) -> str:
     found = hashlib.sha256()
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from random import Random
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
-Draw = Callable[[Any], Any]
 Shape = tuple[int, ...]  # of one example
 
 LARGEST = 300  # elements of a value: what keeps the tests fast
@@ -87,7 +85,7 @@ class Program(nn.Module):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawn:
     """A network, examples, and the choices that the properties are held to."""
 
@@ -97,96 +95,103 @@ class Drawn:
     off: str
     picks: int  # which units go, as bits
 
+    def __repr__(self) -> str:
+        return f"{self.model!r}\n    x{list(self.x.shape)}, off={self.off}, picks={self.picks}"
+
 
 # ------------------------------------------------------------------------------------------------ lines with layers
 
 
-def linear(draw: Draw, shape: Shape) -> nn.Module:
-    return nn.Linear(shape[-1], draw(st.integers(1, 5)), bias=draw(st.booleans()))
+def linear(rng: Random, shape: Shape) -> nn.Module:
+    return nn.Linear(shape[-1], rng.randint(1, 5), bias=rng.random() < 0.5)
 
 
-def convolution(draw: Draw, shape: Shape) -> nn.Module:
+def convolution(rng: Random, shape: Shape) -> nn.Module:
     channels, height, width = shape
-    groups = draw(st.sampled_from([g for g in (1, 2, 3, channels) if channels % g == 0]))
-    out = draw(st.integers(1, 5)) if groups == 1 else groups * draw(st.integers(1, 2))
-    size = draw(st.sampled_from([1, 3] if min(height, width) >= 3 else [1]))
-    padding = draw(st.sampled_from([0, size // 2, "same"]))
-    stride = 1 if padding == "same" else draw(st.integers(1, 2))
-    return nn.Conv2d(channels, out, size, stride, padding, groups=groups, bias=draw(st.booleans()))
+    groups = rng.choice([g for g in (1, 2, 3, channels) if channels % g == 0])
+    out = rng.randint(1, 5) if groups == 1 else groups * rng.randint(1, 2)
+    size = rng.choice([1, 3] if min(height, width) >= 3 else [1])
+    padding = rng.choice([0, size // 2, "same"])
+    stride = 1 if padding == "same" else rng.randint(1, 2)
+    return nn.Conv2d(channels, out, size, stride, padding, groups=groups, bias=rng.random() < 0.5)
 
 
-def convolution_1d(draw: Draw, shape: Shape) -> nn.Module:
-    return nn.Conv1d(shape[0], draw(st.integers(1, 4)), 1, bias=draw(st.booleans()))
+def convolution_1d(rng: Random, shape: Shape) -> nn.Module:
+    return nn.Conv1d(shape[0], rng.randint(1, 4), 1, bias=rng.random() < 0.5)
 
 
-def normalisation(draw: Draw, shape: Shape) -> nn.Module:
+def normalisation(rng: Random, shape: Shape) -> nn.Module:
     kinds = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}
-    return kinds[len(shape)](shape[0], affine=draw(st.booleans()))
+    return kinds[len(shape)](shape[0], affine=rng.random() < 0.5)
 
 
-def activation(draw: Draw, shape: Shape) -> nn.Module:
+def activation(rng: Random, shape: Shape) -> nn.Module:
     kinds = [nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.Softplus, nn.Hardswish, nn.LeakyReLU, nn.Dropout, nn.Identity]
-    if draw(st.booleans()):
-        return draw(st.sampled_from(kinds))()
-    return nn.PReLU(draw(st.sampled_from([1, shape[0]])))
+    if rng.random() < 0.5:
+        return rng.choice(kinds)()
+    return nn.PReLU(rng.choice([1, shape[0]]))
 
 
-def pooling(draw: Draw, shape: Shape) -> nn.Module:
+def pooling(rng: Random, shape: Shape) -> nn.Module:
     kinds = [nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(2), nn.Upsample(scale_factor=2)]
     if min(shape[1:]) >= 2:
         kinds += [nn.MaxPool2d(2), nn.AvgPool2d(2, 1, 1), nn.ZeroPad2d((0, 1, 1, 0)), nn.ReflectionPad2d(1)]
-    return draw(st.sampled_from(kinds))
+    return rng.choice(kinds)
 
 
-def scale(draw: Draw, shape: Shape) -> nn.Module:
-    wanted = draw(st.sampled_from([shape, (shape[0], *[1] * (len(shape) - 1)), (1,)]))
-    return Scale(wanted, draw(st.booleans()))
+def scale(rng: Random, shape: Shape) -> nn.Module:
+    wanted = rng.choice([shape, (shape[0], *[1] * (len(shape) - 1)), (1,)])
+    return Scale(wanted, rng.random() < 0.5)
 
 
-def gate(draw: Draw, shape: Shape) -> nn.Module:
+def gate(rng: Random, shape: Shape) -> nn.Module:
     return Gate(shape[0])
 
 
-def refusing(draw: Draw, shape: Shape) -> nn.Module:
+def refusing(rng: Random, shape: Shape) -> nn.Module:
     """What can't be cut exactly through, or has no rule."""
     kinds = [nn.LayerNorm(shape), nn.Softmax(1), Code("x.sum(1, keepdim=True) + x"), Code("x.cumsum(1)")]
-    return draw(st.sampled_from(kinds))
+    return rng.choice(kinds)
 
 
 # -------------------------------------------------------------------------------------------------- lines of code
 
 
-def flat_code(draw: Draw, shape: Shape) -> nn.Module:
+def flat_code(rng: Random, shape: Shape) -> nn.Module:
     (features,) = shape
-    half, cut = max(features // 2, 1), draw(st.integers(0, features - 1))
+    half, cut = max(features // 2, 1), rng.randint(0, features - 1)
     lines = ["x[:, 1:]", f"x[:, {cut}:]", f"x[:, :{cut + 1}]", f"x[:, {cut}].unsqueeze(1)"] if features > 1 else []
     lines += ["x.flip(1)", "x.roll(1, 1)", "x.unsqueeze(2)", "x.unsqueeze(1)", "x.repeat(1, 2)", "x * x", "1 - x"]
     lines += ["torch.cat([x, x.relu()], 1)", "torch.stack([x, x.tanh()], 2)", "torch.stack([x, x], 1)"]
-    lines += ["torch.cat([x, x.new_zeros(len(x), 1)], 1)", "F.pad(x, (1, 0))", "x.repeat_interleave(2, 1)"]
+    lines += ["torch.cat([x, x.new_zeros(x.shape[0], 1)], 1)", "F.pad(x, (1, 0))", "x.repeat_interleave(2, 1)"]
     lines += [f"torch.cat(x.split({half}, 1)[::-1], 1)", "x.clamp(0) * 2", "x.square().sqrt()", "x.expand_as(x)"]
     if features % 2 == 0:
         lines += ["(lambda a, b: a * b.sigmoid())(*x.chunk(2, 1))", "torch.cat(x.chunk(2, 1)[::-1], 1)"]
-        lines += [f"x.view(-1, 2, {half})", "x.unflatten(1, (2, -1))", f"x.reshape(len(x), {half}, 2)"]
+        lines += [f"x.view(-1, 2, {half})", "x.unflatten(1, (2, -1))", f"x.reshape(x.shape[0], {half}, 2)"]
         lines += ["x.view(x.shape[0], 2, x.shape[1] // 2).transpose(1, 2)", "x[:, ::2]", "F.glu(x, 1)"]
-        lines += ["x.view(len(x), 2, -1).mean(1)", "x.view(len(x), 2, -1).amax(1)"]
-    return Code(draw(st.sampled_from(lines)))
+        lines += ["x.view(x.shape[0], 2, -1).mean(1)", "x.view(x.shape[0], 2, -1).amax(1)"]
+    return Code(rng.choice(lines))
 
 
-def sequence_code(draw: Draw, shape: Shape) -> nn.Module:
+def sequence_code(rng: Random, shape: Shape) -> nn.Module:
     first, second = shape
     lines = ["x.flatten(1)", "x.transpose(1, 2)", "x.mean(1)", "x.mean(2)", "x.permute(0, 2, 1).relu()", "x[:, 0]"]
-    lines += ["x.reshape(len(x), -1)", f"x.view(-1, {first * second})", "x.sum(2)", "x[..., -1]", "x.unsqueeze(-1)"]
+    lines += ["x.reshape(x.shape[0], -1)", f"x.view(-1, {first * second})", "x.sum(2)", "x[..., -1]", "x.unsqueeze(-1)"]
     lines += ["x.unbind(1)[0]", "x.amax(1)", "torch.cat([x, x], 2)", "x.movedim(1, 2)"]
-    return Code(draw(st.sampled_from(lines)))
+    return Code(rng.choice(lines))
 
 
-def image_code(draw: Draw, shape: Shape) -> nn.Module:
+def image_code(rng: Random, shape: Shape) -> nn.Module:
     channels, height, width = shape
     lines = ["x.flatten(1)", "x.reshape(x.shape[0], -1)", "x.flatten(2)", "x.flatten(2).transpose(1, 2)"]
     lines += [f"x.view(-1, {channels * height * width})", "x.mean((2, 3))", "x.mean((2, 3), keepdim=True)"]
     lines += ["x.transpose(2, 3)", "x.roll(1, 2)", "x[:, :1]", "x[:, :, :1]", "torch.cat([x, -x], 1)", "x.amax((2, 3))"]
-    lines += ["x.permute(0, 2, 3, 1).reshape(len(x), -1)", "x.permute(0, 2, 3, 1).mean((1, 2))", "x.flip(1)"]
-    lines += [f"x.reshape(len(x), {channels}, {height * width})", "F.pad(x, (0, 0, 0, 0, 0, 1))", "x * x.mean((2, 3), True)"]
+    lines += ["x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)", "x.permute(0, 2, 3, 1).mean((1, 2))", "x.flip(1)"]
+    lines += [
+        f"x.reshape(x.shape[0], {channels}, {height * width})",
+        "F.pad(x, (0, 0, 0, 0, 0, 1))",
+        "x * x.mean((2, 3), True)",
+    ]
     if channels % 2 == 0:
         shuffle = f"x.view(-1, 2, {channels // 2}, {height}, {width}).transpose(1, 2)"
         lines += [f"{shuffle}.reshape(-1, {channels}, {height}, {width})", "F.channel_shuffle(x, 2)"]
@@ -196,13 +201,13 @@ def image_code(draw: Draw, shape: Shape) -> nn.Module:
         lines += ["F.pixel_shuffle(x, 2)"]
     if height % 2 == 0 and width % 2 == 0:
         lines += ["F.pixel_unshuffle(x, 2)"]
-    return Code(draw(st.sampled_from(lines)))
+    return Code(rng.choice(lines))
 
 
-LINES: dict[int, list[Callable[[Draw, Shape], nn.Module]]] = {
-    1: [linear, activation, normalisation, flat_code, scale, linear, activation, flat_code, refusing],
-    2: [sequence_code, linear, convolution_1d, activation, normalisation, scale, sequence_code, refusing],
-    3: [convolution, activation, normalisation, image_code, pooling, gate, scale, convolution, image_code, refusing],
+LINES: dict[int, list[Callable[[Random, Shape], nn.Module]]] = {
+    1: [linear, activation, normalisation, flat_code, scale, linear, activation, flat_code] * 2 + [refusing],
+    2: [sequence_code, linear, convolution_1d, activation, normalisation, scale, sequence_code] * 2 + [refusing],
+    3: [convolution, convolution, activation, normalisation, image_code, image_code, pooling, gate, scale, refusing],
 }
 JOINS = ("x + y", "x * y", "x - y", "torch.maximum(x, y)", "torch.where(x > 0, x, y)", "x + y.sigmoid() * x")
 
@@ -210,11 +215,10 @@ JOINS = ("x + y", "x * y", "x - y", "torch.maximum(x, y)", "torch.where(x > 0, x
 # ----------------------------------------------------------------------------------------------------- the program
 
 
-@st.composite
-def programs(draw: Draw, longest: int = 10) -> Drawn:
-    """A network of 2 to `longest` lines and a linear readout, in float64, with examples."""
-    shape = draw(st.sampled_from([(4,), (2, 4, 4), (3, 5, 5), (3, 4)]))
-    torch.manual_seed(draw(st.integers(0, 1 << 16)))
+def program(rng: Random, longest: int = 10) -> Drawn:
+    """A network of 3 to `longest` lines, mostly with a linear readout, in float64, with examples."""
+    shape = rng.choice([(4,), (2, 4, 4), (3, 5, 5), (3, 4)])
+    torch.manual_seed(rng.randint(0, 1 << 16))
     x = torch.randn(5, *shape, dtype=torch.float64)
     lines: list[tuple[nn.Module, tuple[int, ...]]] = []
     values = [x[:2]]
@@ -226,25 +230,31 @@ def programs(draw: Draw, longest: int = 10) -> Drawn:
             lines.append((layer, sources))
             values.append(value)
 
-    add(draw(st.sampled_from([convolution if len(shape) == 3 else linear]))(draw, shape), 0)
-    for _ in range(draw(st.integers(1, longest - 1))):
-        # Mostly the newest value; now and then an older one, which makes a branch.
-        back = draw(st.sampled_from([0, 0, 0, 1, 2, len(lines)]))
-        source = max(len(lines) - back, 0)
+    width = rng.randint(2, 6)
+    add(nn.Conv2d(shape[0], width, 3, padding=1) if len(shape) == 3 else nn.Linear(shape[-1], width), 0)
+    for _ in range(rng.randint(2, longest - 1)):
+        # Mostly the newest value; now and then an older one, which makes a branch; seldom the input.
+        oldest = rng.choice([1] * 9 + [0])
+        source = max(len(lines) - rng.choice([0, 0, 0, 1, 2, len(lines)]), oldest)
         here = tuple(values[source].shape[1:])
-        others = [at for at, value in enumerate(values) if at != source and value.shape == values[source].shape]
-        longer = [at for at, v in enumerate(values) if v.dim() == len(here) + 1 and v.shape[2:] == here[1:]]
-        again = [at for at, (layer, _) in enumerate(lines) if not isinstance(layer, Code) and _takes(layer, values[source])]
-        what = draw(st.sampled_from(["line", "line", "line", "join", "cat", "again"]))
+        recent = range(oldest, len(values))
+        others = [at for at in recent if at != source and values[at].shape == values[source].shape]
+        longer = [at for at in recent if values[at].dim() > len(here) and values[at].shape[2:] == here[1:]]
+        again = [
+            at
+            for at, (layer, (of, *_)) in enumerate(lines)
+            if not isinstance(layer, Code) and values[of].dim() == len(here) + 1 and _takes(layer, values[source])
+        ]
+        what = rng.choice(["line", "line", "line", "join", "cat", "again"])
         if what == "join" and others:
-            add(Code(draw(st.sampled_from(JOINS))), source, draw(st.sampled_from(others)))
+            add(Code(rng.choice(JOINS)), source, rng.choice(others))
         elif what == "cat":
-            add(Code("torch.cat([x, y], 1)"), source, draw(st.sampled_from(longer)))
+            add(Code("torch.cat([x, y], 1)"), source, rng.choice(longer))
         elif what == "again" and again:
-            add(lines[draw(st.sampled_from(again))][0], source)
+            add(lines[rng.choice(again)][0], source)
         elif len(here) in LINES:
-            add(draw(st.sampled_from(LINES[len(here)]))(draw, here), source)
-    readout = draw(st.sampled_from(["linear", "linear", "linear", "none"]))
+            add(rng.choice(LINES[len(here)])(rng, here), source)
+    readout = rng.choice(["linear"] * 7 + ["none"])
     if values[-1].dim() > 2:
         add(Code("x.flatten(1)"), len(lines))
     if readout == "linear":
@@ -253,7 +263,7 @@ def programs(draw: Draw, longest: int = 10) -> Drawn:
     _randomise(model)
     with torch.no_grad():
         y = torch.randn_like(model.double().eval()(x))
-    return Drawn(model, x, y, draw(st.sampled_from(["zero", "zero", "mean"])), draw(st.integers(0, (1 << 40) - 1)))
+    return Drawn(model, x, y, rng.choice(["zero", "zero", "mean"]), rng.randint(0, (1 << 40) - 1))
 
 
 def _takes(layer: nn.Module, value: Tensor) -> bool:
@@ -261,7 +271,7 @@ def _takes(layer: nn.Module, value: Tensor) -> bool:
     try:
         with torch.no_grad():
             layer(value)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, IndexError):
         return False
     return True
 

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, event, given, note, settings
-from programs import Drawn, programs
-from torch import Tensor, nn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from programs import Drawn, program
+from torch import Tensor, fx, nn
 
 import secateur as sc
+from secateur.costs import Costs
 from secateur.errors import NoUnitsError, RefusedUnitError, UnitError
 from secateur.gated import GatedLoss
 from secateur.io import portable, save_bundle
 from secateur.io.encode import encode_graph
 from secateur.oracle import exact, reference
-from secateur.surgery import CutWarning, cut_graph, cut_module, cut_network, plan_cut
+from secateur.surgery import CutWarning, cut_graph, cut_network, plan_cut
 from secateur.units import UnitSet, discover
+from secateur.units.graph import operator_name
+from secateur.units.rules import RULES
 
+PROGRAMS = st.randoms(use_true_random=False).map(program)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-def gated(drawn: Drawn, tile: int = 512) -> GatedLoss | None:
-    """E(g) of the drawn network; None for one that has no unit, which then says why."""
-    note(f"{drawn.model!r}\n    off={drawn.off}")
+def gated(drawn: Drawn) -> GatedLoss | None:
+    """E(g) of the drawn network; None for one that has no unit."""
     try:
-        return GatedLoss(drawn.model, (drawn.x, drawn.y), "sse", off=drawn.off, tile=tile)  # pyright: ignore
-    except NoUnitsError as error:
-        event("no units")
-        assert str(error).count("\n") >= 1
+        return GatedLoss(drawn.model, (drawn.x, drawn.y), "sse", off=drawn.off)
+    except NoUnitsError:
         return None
+
+
+def writable(graph: fx.GraphModule) -> bool:
+    """Whether every operator has a row in the table: others run in a cut graph, but not from a bundle."""
+    return all(operator_name(node) in RULES for node in graph.graph.nodes if node.op == "call_function")
 
 
 def some(units: UnitSet, picks: int) -> list[int]:
@@ -62,10 +69,7 @@ def assert_same_scores(loss: GatedLoss, gates: Tensor, first: Tensor, second: Te
         assert abs(first[at] - second[at]) <= allowed, loss.units[unit].name
 
 
-def check_errors_and_scores(drawn: Drawn) -> None:
-    loss = gated(drawn)
-    if loss is None:
-        return
+def check_errors_and_scores(loss: GatedLoss, drawn: Drawn) -> None:
     with torch.no_grad():
         plain = drawn.model(drawn.x)
     error = ((plain - drawn.y).square().sum() / 2).item()
@@ -78,17 +82,13 @@ def check_errors_and_scores(drawn: Drawn) -> None:
     expected = reference(loss, gates, alive)
     assert_same_scores(loss, gates, exact(loss, gates, alive), expected, alive)
     for tile in (1, 2):
-        other = gated(drawn, tile)
-        assert other is not None
-        if drawn.off == "zero":  # the means themselves are sums by tiles
-            assert_same_scores(loss, gates, exact(other, gates, alive), expected, alive)
+        other = copy.copy(loss)
+        other.tile = tile
+        assert_same_scores(loss, gates, exact(other, gates, alive), expected, alive)
         assert other(gates).item() == pytest.approx(loss(gates).item(), rel=1e-12)
 
 
-def check_cuts(drawn: Drawn) -> None:
-    loss = gated(drawn)
-    if loss is None:
-        return
+def check_cuts(loss: GatedLoss, drawn: Drawn) -> None:
     network, positions = loss.network, some(loss.units, drawn.picks)
     before = {name: tensor.clone() for name, tensor in drawn.model.state_dict().items()}
     gates = loss.gates()
@@ -98,29 +98,26 @@ def check_cuts(drawn: Drawn) -> None:
     with torch.no_grad():
         graph = cut_graph(network, plan)
         agree(graph(drawn.x), expected, whole)
-        text = json.dumps(encode_graph(graph))
-        tensors = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
-        again = portable.build(json.loads(text), tensors, [name for name, _ in graph.named_parameters()])
-        for x in (drawn.x, drawn.x[:1], drawn.x.repeat(4, *[1] * (drawn.x.dim() - 1))):
-            assert torch.equal(again(x), graph(x))
+        if writable(graph):
+            text = json.dumps(encode_graph(graph))
+            tensors = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
+            again = portable.build(json.loads(text), tensors, [name for name, _ in graph.named_parameters()])
+            for x in (drawn.x, drawn.x[:1], torch.cat([drawn.x] * 4)):
+                assert torch.equal(again(x), graph(x))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CutWarning)
         small = cut_network(network, positions, drawn.x)
     own = not any(issubclass(warning.category, CutWarning) for warning in caught)
-    event("own class" if own else "graph")
     assert own == (type(small) is type(drawn.model))
     with torch.no_grad():
         agree(small(drawn.x), expected, whole)
     assert_sizes_told(small)
-    assert sum(p.numel() for p in small.parameters()) == sc_parameters(loss, gates)
+    if own:  # the graph holds no parameters that nothing uses
+        costs = Costs(network.graph, loss.units, loss.off)(gates == 0)
+        assert costs.params == sum(p.numel() for p in small.parameters())
+        assert costs.bytes == sum(t.numel() * t.element_size() for t in (*small.parameters(), *small.buffers()))
     for name, tensor in drawn.model.state_dict().items():
         assert torch.equal(tensor, before[name]), "the network itself was changed"
-
-
-def sc_parameters(loss: GatedLoss, gates: Tensor) -> int:
-    from secateur.costs import Costs
-
-    return Costs(loss.network.graph, loss.units, loss.off)(gates == 0).params
 
 
 def assert_sizes_told(small: nn.Module) -> None:
@@ -135,10 +132,7 @@ def assert_sizes_told(small: nn.Module) -> None:
             assert layer.num_features == len(layer.running_mean)
 
 
-def check_refusals(drawn: Drawn) -> None:
-    loss = gated(drawn)
-    if loss is None:
-        return
+def check_refusals(loss: GatedLoss, drawn: Drawn) -> None:
     units, graph = loss.units, loss.network.graph
     names = {unit.name for unit in units}
     assert len(names) == len(units)
@@ -159,10 +153,7 @@ def check_refusals(drawn: Drawn) -> None:
         assert all(torch.equal(owner, again.slices[name][dim]) for dim, owner in dims.items())
 
 
-def check_bundle(drawn: Drawn, folder: Path) -> None:
-    loss = gated(drawn)
-    if loss is None:
-        return
+def check_bundle(loss: GatedLoss, drawn: Drawn, folder: Path) -> None:
     positions = some(loss.units, drawn.picks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CutWarning)
@@ -171,10 +162,10 @@ def check_bundle(drawn: Drawn, folder: Path) -> None:
     gates[positions] = 0.0
     whole, expected = loss.outputs(), loss.outputs(gates)
     save_bundle(folder, loss.network, positions, small)
-    loaded: list[Any] = [sc.load(folder), sc.load(folder, trust=True)]
+    loaded = [sc.load(folder, trust=True)]
+    if writable(cut_graph(loss.network, plan_cut(loss.network, positions))):
+        loaded.append(sc.load(folder))
     if type(small) is type(drawn.model):
-        import copy
-
         loaded.append(sc.load(folder, copy.deepcopy(drawn.model)))
     with torch.no_grad():
         for net in loaded:
@@ -182,24 +173,18 @@ def check_bundle(drawn: Drawn, folder: Path) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=SLOW)
-@given(programs())
-def test_error_is_that_of_the_network_and_engines_agree(drawn: Drawn) -> None:
-    check_errors_and_scores(drawn)
-
-
-@settings(max_examples=60, suppress_health_check=SLOW)
-@given(programs())
-def test_gate_0_is_the_cut_is_the_reloaded(drawn: Drawn) -> None:
-    check_cuts(drawn)
-
-
-@settings(max_examples=40, suppress_health_check=SLOW)
-@given(programs())
-def test_refused_units_are_never_cut(drawn: Drawn) -> None:
-    check_refusals(drawn)
+@given(PROGRAMS)
+def test_random_networks(drawn: Drawn) -> None:
+    loss = gated(drawn)
+    if loss is not None:
+        check_errors_and_scores(loss, drawn)
+        check_cuts(loss, drawn)
+        check_refusals(loss, drawn)
 
 
 @settings(max_examples=15, suppress_health_check=SLOW)
-@given(programs())
-def test_bundles_answer_as_the_gated_network(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> None:
-    check_bundle(drawn, tmp_path_factory.mktemp("bundle") / "net")
+@given(PROGRAMS)
+def test_bundles_of_random_networks(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> None:
+    loss = gated(drawn)
+    if loss is not None:
+        check_bundle(loss, drawn, tmp_path_factory.mktemp("bundle") / "net")

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ from secateur.cli.options import NetworkOptions
 from secateur.errors import BundleError, DataError, OptionError, SecateurError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
     from secateur.data import Splits
@@ -70,9 +67,9 @@ def validation(text: str | None, options: NetworkOptions, model: nn.Module) -> A
     return None if splits is None else splits.stop.pair
 
 
-def loss(options: NetworkOptions) -> Any:
+def loss(text: str) -> Any:
     """The loss: a name, or the function that an import string names."""
-    return factory(options.loss, "--loss") if ":" in options.loss else options.loss
+    return factory(text, "--loss") if ":" in text else text
 
 
 def _examples(text: str, option: str, use: str, model: nn.Module) -> Any:
@@ -148,8 +145,8 @@ def _load_weights(model: nn.Module, path: Path) -> None:
         for name, tensor in tensors.items()
         if name in wanted and tensor.shape != wanted[name].shape
     ]
-    faults = [f"{what} {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}"
-              for what, some in (("it lacks", missing), ("it has also", strange), ("it has", shapes)) if some]  # fmt: skip
+    found = {"it lacks": missing, "it has also": strange, "it has": shapes}
+    faults = [f"{what} {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}" for what, some in found.items() if some]
     if faults:
         raise BundleError(
             f"{path} does not fit {type(model).__name__}: {'; '.join(faults)}. Pass the weights of this very network."
@@ -172,39 +169,34 @@ def _called(function: Callable[..., Any], option: str) -> Any:
 def _from_file(path: Path, option: str) -> Any:
     if not path.is_file():
         raise OptionError(f"{option}: there is no file {path}; expected {IMPORT_STRING}.")
-    module = sys.modules.get(path.stem)
-    if module is not None and Path(getattr(module, "__file__", None) or "") == path.resolve():
-        return module  # --model and --data of one file share it
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    name = f"secateur_file_{path.resolve()}"  # a file may have the name of a module that is in use
+    if name in sys.modules:
+        return sys.modules[name]  # --model and --data of one file share it
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise OptionError(f"{option}: {path} cannot be imported; expected a Python file.")
     module = importlib.util.module_from_spec(spec)
-    previous = sys.modules.get(path.stem)
-    sys.modules[path.stem] = module  # dataclasses look for their module there
-    with _importable(str(path.resolve().parent)):
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            sys.modules.pop(path.stem, None)
-            if previous is not None:
-                sys.modules[path.stem] = previous
-            raise
+    sys.modules[name] = module  # dataclasses look for their module there
+    _make_importable(str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
 def _from_path(place: str, option: str) -> Any:
-    with _importable(os.getcwd()):
-        try:
-            return importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{place}.".startswith(f"{error.name}."):
-                raise  # the module is there; one that it needs is not
-            raise OptionError(f"{option}: there is no module {error.name!r}; expected {IMPORT_STRING}.") from error
+    _make_importable(os.getcwd())
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+            raise  # the module is there; one that it needs is not
+        raise OptionError(f"{option}: there is no module {error.name!r}; expected {IMPORT_STRING}.") from error
 
 
-@contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    added = folder not in sys.path
-    if added:
+def _make_importable(folder: str) -> None:
+    """For good: a factory may import what it needs only when it is called."""
+    if folder not in sys.path:
         sys.path.insert(0, folder)
-    yield

@@ -11,18 +11,19 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from cyclopts.config import Dict
 
 NETWORK = Group("The network and its data", sort_key=1)
-RANKING = Group("The ranking", sort_key=2)
-RUN = Group("The run", sort_key=3)
+ERROR = Group("The error", sort_key=2)
+RANKING = Group("The ranking", sort_key=3)
+RUN = Group("The run", sort_key=4)
 OUTPUT = Group("Output", sort_key=9)
 
-Flag = Annotated[bool, Parameter(negative=())]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 Several = Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative=(), show_default=False)]
 
 
 @Parameter(name="*", group=NETWORK)
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """What is pruned, and the examples that rank its units."""
+    """The network, and the examples that rank its units."""
 
     model: str
     """The network: package.module:factory or file.py:factory, called without arguments. It is put into evaluation
@@ -35,6 +36,15 @@ class NetworkOptions:
     """The examples that rank the units: a factory as above, an .npz with x and y, or a data set of secateur.data, such
     as mnist20 or 'mnist20(flatten=True)' (its rank split)."""
 
+    device: str | None = None
+    """Where to compute: cpu, cuda ... By default where the factory puts the network."""
+
+
+@Parameter(name="*", group=ERROR)
+@dataclass(frozen=True, kw_only=True)
+class ErrorOptions:
+    """E(g): the error, and what off means."""
+
     loss: str = "cross_entropy"
     """sse, mse, cross_entropy, bce, or self (the distance to the unpruned output, which needs no y); or a factory's
     import string for a function (output, batch) -> per-example losses."""
@@ -44,9 +54,6 @@ class NetworkOptions:
 
     tile: int = 512
     """How many examples are evaluated together. The memory needed grows with it; decisions in float32 may."""
-
-    device: str | None = None
-    """Where to compute: cpu, cuda ... By default where the factory puts the network."""
 
 
 @Parameter(name="*", group=RANKING)
@@ -80,6 +87,12 @@ class OutputOptions:
 
     debug: Flag = False
     """Show the traceback of an error. (So does the environment variable SECATEUR_DEBUG.)"""
+
+
+# What a command is called with where nothing is said.
+BY_LOSS = ErrorOptions()
+BY_ORACLE = RankingOptions()
+PLAINLY = OutputOptions()
 
 
 def read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

@@ -74,10 +74,10 @@ def draw_curves(
         last = max(run.steps[-1].step for run in runs)
         ticks = 4 if wide and len(names) > 2 else 6
         for axes, name in zip(panels, names, strict=True):
-            _panel(axes, runs, styles, name, by_share, log, ticks)
+            draw_panel(axes, runs, styles, name, by_share, log, ticks)
             if len(known) == 1 and 0 not in known and last:
                 _share_axis(axes, runs[0].units, ticks, label=wide or axes is panels[0])
-        handles = [_line(s, [], []) for s in styles]
+        handles = [draw_line(s, [], []) for s in styles]
         labels = [style.short(run.label, 36) for run in runs]
         if any(run.result_step is not None for run in runs):
             handles.append(Line2D([], [], linestyle="", **_ring(style.MUTED)))
@@ -87,22 +87,23 @@ def draw_curves(
     return figure
 
 
-def _panel(
+def draw_panel(
     axes: Axes,
     runs: Sequence[Run],
     styles: Sequence[style.LineStyle],
     name: str,
-    by_share: bool,
-    log: bool,
-    ticks: int,
+    by_share: bool = False,
+    log: bool = True,
+    ticks: int = 6,
 ) -> None:
+    """One panel: the error (name "") or a metric of several runs, each in its own look."""
     everything: list[float] = []
     for run, look in zip(runs, styles, strict=True):
         scale = 100.0 / run.units if by_share else 1.0
         xs = [step.step * scale for step in run.steps]
         ys = [_value(step, name) for step in run.steps]
         everything += ys
-        axes.add_line(_line(look, *_thin(xs, ys), alone=sum(map(math.isfinite, ys)) == 1))
+        axes.add_line(draw_line(look, *_thin(xs, ys), alone=sum(map(math.isfinite, ys)) == 1))
         mark = [(x, y) for x, y, step in zip(xs, ys, run.steps, strict=True) if step.step == run.result_step]
         if mark and math.isfinite(mark[0][1]):
             axes.plot(*mark[0], linestyle="", zorder=look.order + 3, **_ring(look.color))
@@ -151,7 +152,7 @@ def _value(step: Step, name: str) -> float:
     return float(value) if value is not None and math.isfinite(value) else math.nan
 
 
-def _line(look: style.LineStyle, xs: Sequence[float], ys: Sequence[float], alone: bool = False) -> Line2D:
+def draw_line(look: style.LineStyle, xs: Sequence[float], ys: Sequence[float], alone: bool = False) -> Line2D:
     line = Line2D(
         xs,
         ys,

@@ -66,7 +66,8 @@ class Flow:
         if name not in self.elements:
             self.elements[name] = self.labels.fresh(*shape_of_leaf(self.graph, node))
         if name in self.slices:
-            self._clash(name, node)
+            contractions = {maker.node for maker in self.makers}
+            self._clash(name, next(user for user in node.users if user not in contractions))
         return self.elements[name]
 
     def weight(self, node: Any, user: Node, columns: bool) -> dict[int, Tensor] | None:

@@ -80,11 +80,11 @@ class Graph:
                 inputs.append(node)
         for node in inputs:
             shape = getattr(node.meta.get("val"), "shape", None)
-            if shape is not None and (len(shape) == 0 or isinstance(shape[0], int)):
+            if shape is not None and (len(shape) == 0 or not _is_free(shape[0])):
                 raise TraceError(
                     f"the code of {type(model).__name__} fixes the size of dimension 0 of input {node.name!r} at "
                     f"{shape[0] if len(shape) else 'nothing'}; secateur needs any number of examples there. "
-                    "Replace the literal number by x.shape[0], or -1, in the view or reshape that fixes it."
+                    "Replace the literal number, or len(x), by x.shape[0] in the code that fixes it."
                 )
         if len(inputs) != len(two) + len(two_kwargs):
             raise TraceError(f"{len(two) + len(two_kwargs)} inputs were given, the captured graph has {len(inputs)}")
@@ -192,7 +192,7 @@ def module_path(node: Node) -> str:
 def source_line(node: Node) -> str:
     """File, line and code that called the operator: the innermost line outside torch."""
     lines = [line.strip() for line in (node.meta.get("stack_trace") or "").strip().splitlines()]
-    calls = [(line, code) for line, code in zip(lines, [*lines[1:], ""], strict=True) if line.startswith("File ")]
+    calls = [(line, code) for line, code in zip(lines, [*lines[1:], ""], strict=False) if line.startswith("File ")]
     users = [pair for pair in calls if "/torch/" not in pair[0].replace("\\", "/")] or calls
     if not users:
         return ""
@@ -205,7 +205,7 @@ def source_line(node: Node) -> str:
 def shape_for_one(value: Any) -> tuple[int, ...]:
     """The shape of a node's tensor (or of a fake tensor) when the batch holds one example."""
     fake = value.meta["val"] if isinstance(value, Node) else value
-    return tuple(_one(size) for size in fake.shape)
+    return tuple(size_for_one(size) for size in fake.shape)
 
 
 @contextmanager
@@ -224,7 +224,13 @@ def _quietly() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _one(size: Any) -> int:
+def _is_free(size: Any) -> bool:
+    """Whether a dimension may have any size: a size that the code has fixed may still be a symbol, of one value."""
+    return not isinstance(size, int) and bool(size.node.expr.free_symbols)
+
+
+def size_for_one(size: int | torch.SymInt) -> int:
+    """A size that may follow from the batch's, when the batch holds one example."""
     if isinstance(size, int):
         return size
     expression = size.node.expr

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from secateur.units.flow import Flow
-from secateur.units.graph import argument, operator_name, run, shape_for_one
+from secateur.units.graph import argument, operator_name, run, shape_for_one, size_for_one
 from secateur.units.labels import CONSTANT, FIXED, varying
 
 FlowRule = Callable[..., Any]
@@ -206,7 +206,7 @@ def full(flow: Flow, node: Node, label: int) -> Any:
         return flow.full(node, label)
     if isinstance(value, (list, tuple)):
         return [torch.tensor(label).expand(shape_for_one(item)) for item in value]
-    return value
+    return size_for_one(value) if isinstance(value, torch.SymInt) else value
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -101,7 +101,7 @@ def train(
     values: list[float] = []
     reached = False
     full_batch = optimizer == "lbfgs"
-    # In float32 its line search stalls at a relative error of 1e-5.
+    # In float32 its line search stalls early: at 3e-6 of unexplained variance for the cosine, where float64 goes on.
     precision = _float64(model) if full_batch else contextlib.nullcontext()
     x = split.x.double() if full_batch else split.x
     size = len(split) if full_batch else batch_size
