@@ -29,6 +29,10 @@ from secateur.units.graph import Env, argument, evaluate, operator_name
 Off = Literal["zero", "mean"]
 LossFunction = Callable[[Any, Any], Tensor]
 TILE = 512
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-6}
+"""Two evaluations of a score agree when they differ by at most this times the sum of |loss on| + |loss off|."""
+OUTPUT_TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
+"""Two networks agree when their outputs differ by at most this times the largest; below float32 1e-2."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,8 @@ class GatedLoss:
             alone = answer(self.network([x[:1] for x in inputs], ones))
         self.dtype = first.dtype
         self.classes = first.shape[1] if first.dim() > 1 else 1
-        self.tolerance = 1e-12 if self.dtype == torch.float64 else 1e-6
-        near = 1e-12 if self.dtype == torch.float64 else 1e-5
+        self.tolerance = TOLERANCES.get(self.dtype, 1e-2)
+        near = OUTPUT_TOLERANCES.get(self.dtype, 1e-2)
         if first.dim() == 0 or first.shape[0] != stop - start:
             raise DataError(
                 f"the network answers {stop - start} examples with a tensor of shape {tuple(first.shape)}; its first "
@@ -199,7 +203,7 @@ class GatedLoss:
                 "depends on "
                 "more than its inputs, can't be captured. Put that code into forward()."
             )
-        if not _close(first[:1], alone, near):
+        if not _close(first[:1], alone, 10 * near):  # kernels for one example may add in another order
             raise TraceError(
                 f"{type(self.model).__name__} answers an example differently in other company: something couples the "
                 "examples of a batch. Units can't be scored example by example then."

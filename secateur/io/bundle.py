@@ -149,8 +149,9 @@ def read_tensors(file: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not file.is_file():
         raise BundleError(f"{file} does not exist; expected a safetensors file")
     with file.open("rb") as stream:
-        head = stream.read(4)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+        head = stream.read(9)
+    # A safetensors file begins with a length of eight bytes, which may look like a pickle's, and then with a brace.
+    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         raise BundleError(
             f"{file} is a pickle (torch.save), which can run any code when it is opened; secateur reads "
             "safetensors only. "

@@ -81,8 +81,8 @@ def cut_network(network: GatedNetwork, units: list[int], x: Inputs) -> nn.Module
 
 
 def _compare_awake(network: GatedNetwork, units: list[int], gates: Tensor, x: Inputs) -> None:
-    """Where parameters that are zero throughout (a last layer that starts at 0) would let any cut pass, prove the same cut
-    on a twin that has small random numbers there.
+    """Where parameters that are zero throughout (a last layer that starts at 0) would let any cut pass, prove the
+    same cut on a twin that has small random numbers there.
 
     Raises: CutMismatch.
     """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from secateur.errors import CutMismatch, NonFiniteError
-from secateur.gated import GatedNetwork, answer, exactly
+from secateur.gated import OUTPUT_TOLERANCES, GatedNetwork, answer, exactly
 from secateur.types import Unit
 from secateur.units import Graph, discover
 
@@ -20,7 +20,7 @@ Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 def verify(small: nn.Module, model: nn.Module, units: Iterable[Unit | str | int], x: Inputs) -> float:
     """Compare the outputs of a cut network with those of the whole one whose units are gated off.
 
-        max |small(x) - model(x; g)| / max |model(x; g)|  <=  1e-12 in float64, 1e-5 in float32 and below
+        max |small(x) - model(x; g)| / max |model(x; g)|  <=  1e-12 in float64, 1e-5 in float32
 
     Shape:
         x: a batch for the network, a tuple of tensors, or a dict of keyword arguments.
@@ -76,7 +76,7 @@ def compare(small: nn.Module, network: GatedNetwork, gates: Tensor, x: Inputs) -
     # Where the gated answer is zero throughout, the whole network tells the scale.
     scale = max(float(expected.abs().max()), float(whole.abs().max()), torch.finfo(expected.dtype).tiny)
     difference = float((got - expected).abs().max()) / scale
-    allowed = 1e-12 if expected.dtype == torch.float64 else 1e-5
+    allowed = OUTPUT_TOLERANCES.get(expected.dtype, 1e-2)
     if not difference <= allowed:  # also catches NaN
         raise CutMismatch(
             f"the cut network's outputs differ from the gated one's by {difference:.3g} of the largest; allowed "

@@ -9,6 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from secateur.cli.inputs import network
+from secateur.cli.options import NetworkOptions
+
 from .conftest import EXAMPLES, NETWORK, Call
 
 
@@ -48,16 +51,15 @@ def test_a_pickle_is_not_opened(call: Call, folder: Path) -> None:
     assert "is a pickle" in done.err
 
 
-def test_of_tied_tensors_one_name_is_enough(call: Call, folder: Path) -> None:
+def test_of_tied_tensors_one_name_is_enough(folder: Path) -> None:
     (folder / "tied.py").write_text(
         "from torch import nn\n\n\ndef network():\n    first, second = nn.Linear(4, 4), nn.Linear(4, 4)\n"
         "    second.weight = first.weight\n    return nn.Sequential(first, nn.ReLU(), second)\n"
     )
     save_file({"0.weight": torch.eye(4), "0.bias": torch.ones(4), "2.bias": torch.ones(4)}, folder / "w.safetensors")
-    data = ("--data", "data.npz", "--weights", "w.safetensors")
-    assert call("score", "--model", "tied.py:network", *data, "--loss", "self").code in (0, 1)
-    missing = call("score", "--model", "tied.py:network", *data, "--loss", "self").err
-    assert "lacks" not in missing
+    model = network(NetworkOptions(model="tied.py:network", weights=folder / "w.safetensors", data="none"))
+    assert torch.equal(model.get_parameter("2.weight"), torch.eye(4))
+    assert not model.training
 
 
 def test_npz_in_float64_for_a_float32_network(call: Call) -> None:

@@ -92,11 +92,15 @@ def test_metrics_of_both_sets(call: Call) -> None:
         ("metric_drop(accuracy, 0.0) | bytes(8)", "at most 8 bytes"),
     ],
 )
-def test_a_goal_that_cannot_be_met(call: Call, folder: Path, stop: str, why: str) -> None:
-    done = call("prune", *HELD, "--stop", stop, "--out", "run", "--json")
+def test_a_goal_that_cannot_be_met(call: Call, stop: str, why: str) -> None:
+    done = call("prune", *HELD, "--stop", stop, "--json")
     assert done.code == 3
     assert why in done.err
     assert done.json["unmet"]
+
+
+def test_where_the_goal_is_not_met_the_best_result_is_written(call: Call, folder: Path) -> None:
+    assert call("prune", *HELD, "--stop", "parameters(1)", "--out", "run").code == 3
     assert (folder / "run" / "bundle" / "plan.json").exists(), "the best result is still written"
 
 
