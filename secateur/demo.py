@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from secateur.zoo import trained
 
 CRITERIA = ("oracle", "taylor1", "taylor2", "taylor2_paper", "magnitude", "random")
 SCHEDULES = {"iterative": 1, "single": None}
+RANKED = {"iterative": "again after each", "single": "once"}
 TITLES = {"iterative": "Algorithm II: ranked again after every removal", "single": "Algorithm I: ranked once"}
 POINTS = (0.01, 0.05)
 # The names that prune() gives them: what ranks the units is the training data, as in the paper.
@@ -45,6 +46,7 @@ class Subject:
     model: nn.Module
     splits: Splits
     loss: str = "sse"
+    name: str = "A 400-100-10 network with sigmoids"
 
     def accuracy(self, model: nn.Module, use: str) -> float:
         """The accuracy of the network, or of a smaller one, on the examples of that split."""
@@ -115,7 +117,7 @@ class Demo:
             progress=False,
         )
         self.made += events.stat().st_size != before
-        self.results[criterion, schedule] = result.at(BUNDLED)
+        self.results[criterion, schedule] = replace(result.at(BUNDLED), network=subject.name)
 
     def write_run(self, criterion: str, schedule: str) -> None:
         """The report of a run, with the other criteria beside, and its bundle; unless they are there and no run is
@@ -142,14 +144,16 @@ class Demo:
 
     def write_table(self) -> None:
         """table.md, table.csv and table.json."""
-        heads = [f"{name}, \N{MINUS SIGN}{100 * p:g} points" for name in ("training", "held out") for p in POINTS]
-        lines = [f"| ranking | criterion | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
+        lost = [f"\N{MINUS SIGN}{100 * p:g} point{'s' * (p != 0.01)}" for p in POINTS]
+        heads = [f"{name}, {points}" for name in ("training", "held out") for points in lost]
+        lines = [f"| criterion | ranked | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
         rows = io.StringIO()
         table = csv.writer(rows, lineterminator="\n")
         table.writerow(["schedule", "criterion", *(f"{n}_{p}" for n in ("training", "held_out") for p in POINTS)])
         for share in self.shares:
             cells = [*share.training, *share.held_out]
-            lines.append(f"| {share.schedule} | {share.criterion} | {' | '.join(f'{100 * c:.0f}%' for c in cells)} |")
+            shown = " | ".join(f"{100 * cell:.0f}%" for cell in cells)
+            lines.append(f"| {share.criterion} | {RANKED[share.schedule]} | {shown} |")
             table.writerow([share.schedule, share.criterion, *cells])
         caption = "Share of units gone at the last removal before accuracy first fell by more than so many points.\n"
         _write(self.out / "table.md", "\n".join([*lines, "", caption]))

@@ -31,6 +31,7 @@ app = App(
     help_epilogue=" ".join(EPILOGUE.split()),
     version=__version__,
     config=read_config,
+    suppress_keyboard_interrupt=False,  # `run` tells how to go on
 )
 for name, text in {
     "demo": "Train a small network, prune it by six criteria in two ways, and show what was found.",

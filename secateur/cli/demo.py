@@ -72,15 +72,16 @@ def _record(made: Demo, accuracy: dict[str, float], seconds: float) -> dict[str,
 
 
 def _tell(made: Demo, record: dict[str, Any]) -> None:
-    from secateur.demo import POINTS
+    from secateur.demo import POINTS, RANKED
 
     reused = record["runs"] - record["runs_made"]
     if reused:
         show.text(f"{reused} of {record['runs']} runs were finished already, and were kept.")
     rows = []
     for share in made.shares:
-        how = "again after each" if share.schedule == "iterative" else "once"
-        rows.append([share.criterion, how, *(f"{100 * s:.0f}%" for s in (*share.training, *share.held_out))])
+        rows.append(
+            [share.criterion, RANKED[share.schedule], *(f"{100 * s:.0f}%" for s in (*share.training, *share.held_out))]
+        )
     sections = [at for at in range(len(rows) - 1) if rows[at][1] != rows[at + 1][1]]
     losses = [f"\N{MINUS SIGN}{100 * points:g} point{'s' * (points != 0.01)}" for points in POINTS]
     headings = ["criterion", "ranked", *(f"{name}\n{lost}" for name in ("training", "held out") for lost in losses)]
@@ -98,7 +99,8 @@ def _tell(made: Demo, record: dict[str, Any]) -> None:
 def lesson(made: Demo, record: dict[str, Any]) -> str:
     """What the results say, in numbers taken from them."""
     gone = {(share.criterion, share.schedule): f"{100 * share.training[0]:.0f}%" for share in made.shares}
-    turns = [f"{c} {gone[c, 'iterative']} instead of {gone[c, 'single']}" for c in ("oracle", "taylor2", "taylor1")]
+    others = [criterion for criterion in made.criteria if criterion in ("oracle", "taylor1", "taylor2")]
+    turns = [f"{c} {gone[c, 'iterative']} instead of {gone[c, 'single']}" for c in others]
     units, parameters = record["bundle"]["units"], record["bundle"]["parameters"]
     return (
         "What ranking again brings, at one point of training accuracy lost: "

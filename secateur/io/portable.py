@@ -5,7 +5,9 @@ net = load(MyNetwork())   # your own class, as it was before pruning: its tensor
 """
 
 import json
+import keyword
 import operator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,36 @@ def load(model=None, folder=Path(__file__).parent):
 def build(graph, tensors, learned):
     """The captured graph as a torch.fx module."""
     root, new = torch.nn.Module(), torch.fx.Graph()
-    made = {name: new.placeholder(name) for name in graph["inputs"]}
+    made = {name: new.placeholder(word(name)) for name in graph["inputs"]}
     for ref, name in graph["tensors"].items():
+        if not re.fullmatch(r"[\w.\- ]+", name):
+            raise ValueError(f"{name!r} can't be the name of a tensor")
         put(root, name, tensors[name], name in learned)
         made[ref] = new.get_attr(name)
     for name, target, args, kwargs in graph["nodes"]:
-        aten = target.startswith("aten.")
-        function = (
-            operator.attrgetter(target.removeprefix("aten."))(torch.ops.aten) if aten else getattr(operator, target)
-        )
-        made[name] = new.call_function(function, tuple(decode(item, made) for item in args), decode(kwargs, made))
+        keywords = {word(key): value for key, value in decode(kwargs, made).items()}
+        made[name] = new.call_function(function(target), tuple(decode(item, made) for item in args), keywords)
     new.output(decode(graph["output"], made))
     return torch.fx.GraphModule(root, new).eval()
+
+
+def word(name):
+    """torch.fx writes names into the code that it runs, so that they must be names and nothing else."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} can't be the name of an argument")
+    return name
+
+
+def function(name):
+    """An operator of aten, or Python's arithmetic on sizes: nothing else is ever called."""
+    if name in ("add", "sub", "mul", "floordiv", "mod", "neg", "truediv", "getitem"):
+        return getattr(operator, name)
+    if re.fullmatch(r"aten\.\w+\.\w+", name):
+        _, packet, overload = name.split(".")
+        found = getattr(getattr(torch.ops.aten, packet), overload)
+        if isinstance(found, torch._ops.OpOverload):
+            return found
+    raise ValueError(f"{name!r} is no operator of a network")
 
 
 def decode(value, made) -> Any:
@@ -45,7 +65,12 @@ def decode(value, made) -> Any:
             return {key: decode(item, made) for key, item in name.items()}
         if kind == "node":
             return made[name]
-        return float(name) if kind == "float" else torch.device(name) if kind == "device" else getattr(torch, name)
+        if kind in ("float", "device"):
+            return float(name) if kind == "float" else torch.device(name)
+        found = getattr(torch, name)
+        if not isinstance(found, (torch.dtype, torch.layout, torch.memory_format)):
+            raise ValueError(f"{name!r} is no type of torch's tensors")
+        return found
     return value
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.utils._pytree as _pytree
 from torch import Tensor
 from torch.fx import Node
 
@@ -62,6 +61,7 @@ class Chunk:
         nodes = list(self.front.first)
         pieces = [_pieces(network, node, base, self.front.first[node][self.part].to(gains.device)) for node in nodes]
         positions = torch.arange(len(self.gates), device=gains.device)
+        outputs = [item for item in network.graph.output if isinstance(item, Node) and isinstance(base[item], Tensor)]
 
         def answers(unit: Tensor, gain: Tensor, *updates: Sequence[Tensor]) -> Any:
             env = dict(base)
@@ -69,14 +69,14 @@ class Chunk:
                 env[node] = base[node] + _contract(node, value * (gain - 1).to(value.dtype), weight)
             changed = torch.where(positions == unit, gain, self.gates)
             network.graph.run(env, nodes=self.front.tail, replace=network.replace(changed))
-            answer = network.graph.result(env)
-            return loss.losses(answer, self.tile) if loss.maps else answer
+            return loss.losses(network.graph.result(env), self.tile) if loss.maps else [env[item] for item in outputs]
 
         with exactly():
             results = torch.func.vmap(answers)(units, gains, *pieces)
             if not loss.maps:  # a user's own loss: one candidate at a time
-                rows = (_pytree.tree_map(lambda value, at=at: value[at], results) for at in range(len(units)))
-                results = torch.stack([loss.losses(row, self.tile) for row in rows])
+                rows = (dict(zip(outputs, row, strict=True)) for row in zip(*results, strict=True))
+                answer = network.graph.result
+                results = torch.stack([loss.losses(answer({**base, **row}), self.tile) for row in rows])
         finite(results.detach().sum(0), self.tile, self.gates, loss.units)
         return results
 

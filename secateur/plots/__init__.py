@@ -1,6 +1,7 @@
 """Figures, one type a file. Each function returns a matplotlib Figure; `save` writes one.
 
     curves.py   error and metrics against units removed, several criteria in one figure
+    schedules.py  the same for several schedules, below each other
     gain.py     error against the gain of one unit, in log and in real space
     sites.py    which site lost its units, and when
     style.py    fonts, colours, sizes and spines: the only place that knows them

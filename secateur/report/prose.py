@@ -164,14 +164,17 @@ def account(data: ReportData) -> list[str]:
         loss = plain(have["loss"])
         over = f" over {_amount(have['examples'])} examples" if _amount(have.get("examples")) else ""
         said.append(f"The error is {LOSSES.get(loss, loss)}, summed{over or ' over the examples'}.")
-    if data.before.metrics:
-        names = _join(list(data.before.metrics))
+    scored = [name for name in data.before.metrics if name.startswith("scored_")]
+    if judged := [name for name in data.before.metrics if name not in scored]:
+        names = _join(judged)
         held = _amount(have.get("validation"))
-        verb = "was" if len(data.before.metrics) == 1 else "were"
+        verb = "was" if len(judged) == 1 else "were"
         on = f"{held} validation examples" if held else (
             "the validation examples" if have.get("validation") else "the scored examples themselves"
         )  # fmt: skip
         said.append(f"{names[:1].upper()}{names[1:]} {verb} measured on {on}.")
+    if scored:
+        said.append(f"What is called {_join(scored)} was measured on the examples that rank the units.")
     return said
 
 

@@ -18,7 +18,7 @@ from secateur.cli import run
 
 ROOT = Path(__file__).parents[2]
 
-FACTORY = '''
+FACTORY = """
 import torch
 from torch import nn
 
@@ -48,7 +48,7 @@ def needs(size):
 
 
 number = 3
-'''
+"""
 
 
 @dataclass(frozen=True)

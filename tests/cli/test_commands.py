@@ -22,7 +22,7 @@ class TestScore:
         scores = [unit["score"] for unit in done.json["units"]]
         assert len(scores) == 11
         assert scores == sorted(scores)
-        rows = list(csv.DictReader((folder / "scores" / "oracle.csv").open()))
+        rows = list(csv.DictReader((folder / "scores" / "oracle.csv").read_text().splitlines()))
         assert [(row["unit"], float(row["score"])) for row in rows] == [
             (unit["unit"], unit["score"]) for unit in done.json["units"]
         ]
@@ -50,14 +50,21 @@ class TestSurface:
     def test_named_units(self, call: Call, folder: Path) -> None:
         done = call("surface", *EXAMPLES, "--units", "0:1", "3:2", "--points", "5", "--out", "gains", "--json")
         assert done.code == 0, done.err
-        curves = {curve["unit"]: dict(zip(curve["gains"], curve["errors"], strict=True)) for curve in done.json["curves"]}
+        curves = {
+            curve["unit"]: dict(zip(curve["gains"], curve["errors"], strict=True)) for curve in done.json["curves"]
+        }
         assert list(curves) == ["0:1", "3:2"]
         assert list(curves["0:1"]) == [0.0, 1.0, 2.5, 5.0, 7.5, 10.0]
         assert curves["0:1"][1.0] == pytest.approx(curves["3:2"][1.0])  # the network as it is
         scores = {unit["unit"]: unit["score"] for unit in call("score", *EXAMPLES, "--json").json["units"]}
         assert curves["0:1"][0.0] - curves["0:1"][1.0] == pytest.approx(scores["0:1"], rel=1e-4, abs=1e-5)
-        assert {path.name for path in (folder / "gains").iterdir()} == {"gains.png", "gains.svg", "gains.csv", "gains.json"}
-        rows = list(csv.DictReader((folder / "gains" / "gains.csv").open()))
+        assert {path.name for path in (folder / "gains").iterdir()} == {
+            "gains.png",
+            "gains.svg",
+            "gains.csv",
+            "gains.json",
+        }
+        rows = list(csv.DictReader((folder / "gains" / "gains.csv").read_text().splitlines()))
         assert len(rows) == 12
         assert json.loads((folder / "gains" / "gains.json").read_text())["curves"] == done.json["curves"]
 

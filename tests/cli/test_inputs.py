@@ -17,7 +17,14 @@ from .conftest import EXAMPLES, NETWORK, Call
 
 def weights(folder: Path, **changes: torch.Tensor | None) -> Path:
     """The network's weights, all ones, changed."""
-    shapes = {"0.weight": (6, 4), "0.bias": (6,), "3.weight": (5, 6), "3.bias": (5,), "5.weight": (3, 5), "5.bias": (3,)}
+    shapes = {
+        "0.weight": (6, 4),
+        "0.bias": (6,),
+        "3.weight": (5, 6),
+        "3.bias": (5,),
+        "5.weight": (3, 5),
+        "5.bias": (3,),
+    }
     tensors = {name: torch.ones(shape) for name, shape in shapes.items()} | changes
     save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, folder / "w.safetensors")
     return folder / "w.safetensors"

@@ -85,7 +85,9 @@ def test_interrupted_and_resumed(folder: Path, call: Call) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines()[-1].startswith("secateur: interrupted; run holds what was done. Go on with: secateur prune ")
+    assert err.splitlines()[-1].startswith(
+        "secateur: interrupted; run holds what was done. Go on with: secateur prune "
+    )
     assert err.rstrip().endswith("--resume")
     so_far = events.read_text()
     (folder / "slow.py").write_text(SLOW.replace("0.01", "0"))  # decides nothing: only the pause is gone

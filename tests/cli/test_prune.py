@@ -20,7 +20,11 @@ def test_a_run_and_all_that_is_made_of_it(call: Call, folder: Path) -> None:
         "run.json", "run.lock", "events.jsonl", "scores", "trace.csv", "report.html", "bundle",
         "curves.png", "curves.svg", "sites.png", "sites.svg",
     }  # fmt: skip
-    assert {path.name for path in (folder / "run" / "bundle").iterdir()} >= {"plan.json", "model.safetensors", "load.py"}
+    assert {path.name for path in (folder / "run" / "bundle").iterdir()} >= {
+        "plan.json",
+        "model.safetensors",
+        "load.py",
+    }
     assert len((folder / "run" / "events.jsonl").read_text().splitlines()) == 5
     assert "4 of 11 units removed" in done.out
     assert re.search(r"units +11 +7 +63\.6%", done.out)
@@ -48,7 +52,9 @@ def test_the_python_call_removes_the_same(call: Call) -> None:
     import secateur as sc
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 6), nn.Dropout(), nn.Sigmoid(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.Dropout(), nn.Sigmoid(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)
+    ).eval()
     torch.manual_seed(1)
     result = sc.prune(model, (torch.randn(48, 4), torch.randint(3, (48,))), stop=sc.stop.units(5), off="mean")
     done = call("prune", *EXAMPLES, "--stop", "units(5)", "--off", "mean", "--json")
@@ -78,7 +84,9 @@ def test_metrics_of_both_sets(call: Call) -> None:
     done = call("prune", *HELD, *asked, "--stop", "units(1)", "--json")
     before = done.json["before"]["metrics"]
     assert list(before) == ["accuracy", "scored_accuracy", "scored_error"]
-    alone = call("prune", *EXAMPLES, "--metrics", "accuracy,error", "--stop", "units(1)", "--json").json["before"]["metrics"]
+    alone = call("prune", *EXAMPLES, "--metrics", "accuracy,error", "--stop", "units(1)", "--json").json["before"][
+        "metrics"
+    ]
     assert before["scored_accuracy"] == alone["accuracy"]
     assert before["scored_error"] == alone["error"]
 
