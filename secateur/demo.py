@@ -46,7 +46,7 @@ class Subject:
     model: nn.Module
     splits: Splits
     loss: str = "sse"
-    name: str = "A 400-100-10 network with sigmoids"
+    name: str = "Sigmoid-400-100-10"
 
     def accuracy(self, model: nn.Module, use: str) -> float:
         """The accuracy of the network, or of a smaller one, on the examples of that split."""

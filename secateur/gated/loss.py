@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
-from torch.fx import Node
 
 from secateur import losses
-from secateur.errors import (
-    DataError,
-    ModeError,
-    NondeterministicError,
-    NonFiniteError,
-    OptionError,
-    TraceError,
-    UnitError,
-)
+from secateur.errors import DataError, NondeterministicError, NonFiniteError, OptionError, TraceError, UnitError
 from secateur.examples import read
-from secateur.units import Graph, Reading, UnitSet, discover
-from secateur.units.graph import Env, argument, evaluate, operator_name
+from secateur.gated.answers import (
+    OUTPUT_TOLERANCES,
+    TOLERANCES,
+    answer,
+    close,
+    exactly,
+    require_evaluation_mode,
+    require_no_dropout,
+)
+from secateur.gated.network import GatedNetwork, Off
+from secateur.units import Graph, UnitSet, discover
 
-Off = Literal["zero", "mean"]
 LossFunction = Callable[[Any, Any], Tensor]
 TILE = 512
-TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-6}
-"""Two evaluations of a score agree when they differ by at most this times the sum of |loss on| + |loss off|."""
-OUTPUT_TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
-"""Two networks agree when their outputs differ by at most this times the largest; below float32 1e-2."""
 
 
 @dataclass(frozen=True)
@@ -46,63 +40,6 @@ class Tile:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-class GatedNetwork:
-    """A network whose units are multiplied by gates where they are read.
-
-    value read = m + g (value - m),   m = 0 for off="zero", the unit's mean over the examples for off="mean"
-    """
-
-    def __init__(self, graph: Graph, units: UnitSet, off: Off = "zero") -> None:
-        self.graph = graph
-        self.units = units
-        self.off = off
-        self.readings: dict[Node, Reading] = {r.node: r for r in units.readings if bool((r.owner >= 0).any())}
-        self.means: dict[Node, Tensor] = {}
-
-    def read(self, reading: Reading, value: Tensor, gates: Tensor) -> Tensor:
-        """What the reader receives."""
-        one = torch.cat((gates, gates.new_ones(1))).to(value.dtype)  # index -1: what belongs to no unit is always on
-        gate = reading.shape(value, one[reading.owner.to(gates.device)])
-        if self.off == "zero":
-            return value * gate
-        mean = reading.shape(value, self.means[reading.node])
-        return mean + gate * (value - mean)
-
-    def replace(self, gates: Tensor) -> Callable[[Node, Env], Any]:
-        """For Graph.run: the readers' operators, on gated inputs."""
-
-        def gated(node: Node, env: Env) -> Any:
-            reading = self.readings.get(node)
-            if reading is None:
-                return None
-            source = argument(node, 0)
-            return evaluate(node, {**env, source: self.read(reading, env[source], gates)})
-
-        return gated
-
-    def __call__(self, inputs: Sequence[Tensor], gates: Tensor) -> Any:
-        """The network's answer under these gates."""
-        env = self.graph.leaves(inputs, gates.device)
-        return self.graph.result(self.graph.run(env, replace=self.replace(gates), keep=()))
-
-    def measure_means(self, tiles: Iterator[tuple[Tensor, ...]]) -> None:
-        """The mean of what each reader reads, for each index of its contracted dimension, over examples and
-        positions."""
-        sums: dict[Node, Tensor] = {}
-        counts: dict[Node, int] = {}
-        dtypes: dict[Node, torch.dtype] = {}
-        for inputs in tiles:
-            env = self.graph.leaves(inputs, inputs[0].device)
-            self.graph.run(env, keep={argument(node, 0) for node in self.readings})
-            for node, reading in self.readings.items():
-                value = env[argument(node, 0)]
-                lines = value.to(torch.float64).movedim(reading.dim, 0).flatten(1)
-                dtypes[node] = value.dtype
-                sums[node] = sums.get(node, 0) + lines.sum(1)
-                counts[node] = counts.get(node, 0) + lines.shape[1]
-        self.means = {node: (total / counts[node]).to(dtypes[node]) for node, total in sums.items()}
 
 
 class GatedLoss:
@@ -155,7 +92,7 @@ class GatedLoss:
         graph = Graph.trace(
             model, [x[:2].to(self.device) for x in self.examples.args], _map(self.examples.kwargs, 2, self.device)
         )
-        _require_no_dropout(graph)
+        require_no_dropout(graph)
         self.units = discover(graph, off)
         self.network = GatedNetwork(graph, self.units, off)
         if off == "mean":
@@ -192,18 +129,18 @@ class GatedLoss:
         if not bool(first.isfinite().all()):
             bad = int((~first.isfinite()).reshape(len(first), -1).any(1).nonzero()[0])
             raise NonFiniteError(f"the network's answer to example {bad} holds NaN or infinity; it can't be scored")
-        if not _close(first, second, near):
+        if not close(first, second, near):
             raise NondeterministicError(
                 f"{type(self.model).__name__} gave two answers to the same examples; scoring needs a network that is a "
                 "function of its input. Switch off dropout, sampling and noise in evaluation mode."
             )
-        if not _close(first, gated, near):
+        if not close(first, gated, near):
             raise TraceError(
                 f"the captured graph does not answer as {type(self.model).__name__} does; hooks, or code that "
                 "depends on "
                 "more than its inputs, can't be captured. Put that code into forward()."
             )
-        if not _close(first[:1], alone, 10 * near):  # kernels for one example may add in another order
+        if not close(first[:1], alone, 10 * near):  # kernels for one example may add in another order
             raise TraceError(
                 f"{type(self.model).__name__} answers an example differently in other company: something couples the "
                 "examples of a batch. Units can't be scored example by example then."
@@ -369,56 +306,6 @@ class GatedLoss:
         return gates
 
 
-def require_evaluation_mode(model: nn.Module) -> None:
-    """Raises: ModeError for a network of which any part is in training mode."""
-    training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
-    if training:
-        some = ", ".join(training[:3]) + (", ..." if len(training) > 3 else "")
-        raise ModeError(
-            f"the network is in training mode ({some}): dropout and batch statistics would make scores random. "
-            "Call model.eval() first."
-        )
-
-
-def _require_no_dropout(graph: Graph) -> None:
-    for node in graph.nodes:
-        name = operator_name(node)
-        if name == "aten.native_dropout.default" or (name == "aten.dropout.default" and node.args[2]):
-            raise ModeError(
-                "the network uses dropout in evaluation mode (functional.dropout without "
-                "training=self.training?), so it "
-                "answers at random; pass training=self.training, or nn.Dropout and model.eval()"
-            )
-
-
-def answer(output: Any) -> Tensor:
-    """The tensor that losses and metrics look at: the output itself, its logits, or its first element."""
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, dict) and "logits" in output:
-        return answer(output["logits"])
-    if (logits := getattr(output, "logits", None)) is not None:
-        return answer(logits)
-    if isinstance(output, (tuple, list)) and output:
-        return answer(output[0])
-    raise DataError(
-        f"the network answers with a {type(output).__name__}; expected a tensor, a tuple, or something with logits"
-    )
-
-
-@contextmanager
-def exactly() -> Iterator[None]:
-    """Matrix products in the network's own precision, never TensorFloat-32 or bfloat16; then the user's setting."""
-    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = convolutions
-
-
 def finite(values: Tensor, tile: Tile, gates: Tensor, units: UnitSet) -> Tensor:
     """Raises: NonFiniteError, naming the example, where a loss is NaN or infinite."""
     fine = values.detach().isfinite()
@@ -428,12 +315,6 @@ def finite(values: Tensor, tile: Tile, gates: Tensor, units: UnitSet) -> Tensor:
         state = f"with {off} of {len(units)} units off" if off else "of the untouched network"
         raise NonFiniteError(f"the loss of example {bad} is NaN or infinite {state}; it can't be compared")
     return values
-
-
-def _close(first: Tensor, second: Tensor, tolerance: float) -> bool:
-    return first.shape == second.shape and bool(
-        (first - second).abs().max() <= tolerance * first.abs().max().clamp_min(torch.finfo(first.dtype).tiny)
-    )
 
 
 def _map(values: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:

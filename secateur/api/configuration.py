@@ -1,0 +1,76 @@
+"""What run.json holds of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from secateur import criteria, metrics, oracle
+from secateur.gated import GatedLoss
+
+CriterionName = str | criteria.Criterion
+EngineName = str | oracle.Engine | None
+MetricName = str | metrics.Metric
+
+
+def configuration_of(
+    gated: GatedLoss,
+    judged: GatedLoss | None,
+    criterion: CriterionName,
+    engine: EngineName,
+    rerank_every: int | None,
+    min_units_per_site: int,
+    watched: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """What run.json holds: all that decides, and under "info" what merely tells."""
+    if criterion == "oracle" and engine is None:
+        engine = "exact"
+    return {
+        "network": type(gated.model).__name__,
+        "weights": weights_digest(gated.model),
+        "criterion": _called(criterion),
+        "engine": None if engine is None else _called(engine),
+        "rerank_every": rerank_every,
+        "off": gated.off,
+        "loss": _called(gated.loss),
+        "min_units_per_site": min_units_per_site,
+        "examples": len(gated.examples),
+        "data": gated.examples.digest,
+        "validation": None if judged is None else {"examples": len(judged.examples), "data": judged.examples.digest},
+        "metrics": list(watched),
+        "seed": seed,
+        "tile": gated.tile,
+        "dtype": str(gated.dtype).removeprefix("torch."),
+        "device": gated.device.type,
+        "threads": torch.get_num_threads(),
+        "versions": {"secateur": _version(), "torch": torch.__version__, "python": platform.python_version()},
+        "sites": [
+            {"layer": site.layer, "kind": site.kind, "units": [gated.units[u].name for u in site.units]}
+            for site in gated.units.sites
+        ],
+        "info": {"refused": [str(refusal) for refusal in gated.units.refused]},
+    }
+
+
+def _called(value: Any) -> str:
+    return value if isinstance(value, str) else getattr(value, "__qualname__", None) or repr(value)
+
+
+def _version() -> str:
+    from secateur import __version__
+
+    return __version__
+
+
+def weights_digest(model: nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -1,0 +1,18 @@
+"""E(g): the gated network and its error."""
+
+from secateur.gated.answers import OUTPUT_TOLERANCES, answer, exactly
+from secateur.gated.loss import TILE, GatedLoss, LossFunction, Tile, finite
+from secateur.gated.network import GatedNetwork, Off
+
+__all__ = [
+    "OUTPUT_TOLERANCES",
+    "TILE",
+    "GatedLoss",
+    "GatedNetwork",
+    "LossFunction",
+    "Off",
+    "Tile",
+    "answer",
+    "exactly",
+    "finite",
+]
