@@ -48,6 +48,9 @@ class Refusal:
     reason: str
 
     def __str__(self) -> str:
+        units = f"{self.count} unit{'s' if self.count > 1 else ''} of {self.layer}"
+        if self.operator == "output":
+            return f"{units}: {self.reason}"
         where = f" in {self.module}" if self.module else ""
         line = f" ({self.source})" if self.source else ""
-        return f"{self.count} units of {self.layer}: {self.reason}, at {self.operator}{where}{line}"
+        return f"{units}: {self.reason}, at {self.operator}{where}{line}"

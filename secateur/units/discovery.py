@@ -17,7 +17,7 @@ from secateur.types import Refusal, Site, Unit
 from secateur.units import rules
 from secateur.units.flow import Flow
 from secateur.units.graph import Graph, argument, module_path, operator_name, source_line
-from secateur.units.labels import owners, squash, varying, widest
+from secateur.units.labels import CONSTANT, owners, squash, varying, widest
 
 NOBODY = -1
 
@@ -197,8 +197,25 @@ def _whole_slices(flow: Flow) -> Tensor:
                 keep = widest(found)
                 flow.labels.join_along(thin, tuple(d for d in range(thin.dim()) if d != keep))
                 again = True
-        if not again:
+        if not again and not _join_broadcasts(flow, classes):
             return classes
+
+
+def _join_broadcasts(flow: Flow, classes: Tensor) -> bool:
+    """Join what is broadcast with the units that it meets, where each of its elements meets one alone; once all are
+    joined, refuse the others. Returns whether any were joined."""
+    again = False
+    for broadcast in flow.broadcasts:
+        labels, met, alone = torch.broadcast_tensors(*broadcast.meets(classes))
+        apart = alone & (labels > CONSTANT) & (classes[labels] != classes[met])
+        if bool(apart.any()):
+            flow.join(broadcast.node, labels[apart], met[apart])
+            again = True
+    if not again:
+        for broadcast in flow.broadcasts:
+            labels, _, alone = torch.broadcast_tensors(*broadcast.meets(classes))
+            flow.labels.refuse(labels[~alone], broadcast.node, "is broadcast over other units")
+    return again
 
 
 def _distinct(flow: Flow) -> Iterator[Tensor]:

@@ -32,6 +32,24 @@ class Maker:
     parameters: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Broadcast:
+    """A value whose elements each meet several of another value's. One that meets a single unit everywhere goes with
+    it; which do is known only when all joins are."""
+
+    node: Node
+    labels: Tensor  # of the value that is broadcast, over these dimensions of the other
+    dims: tuple[int, ...]
+    other: Tensor
+
+    def meets(self, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For each element of the value that is broadcast: its label, one label that it meets, and whether all that it
+        meets are of one class, and of a unit."""
+        met = classes[self.other]
+        low, high = met.amin(self.dims, keepdim=True), met.amax(self.dims, keepdim=True)
+        return self.labels, self.other.amax(self.dims, keepdim=True), (low == high) & (high > CONSTANT)
+
+
 class Flow:
     """Labels of every value and parameter of a graph, while the rules walk over it."""
 
@@ -43,6 +61,7 @@ class Flow:
         self.elements: dict[str, Tensor] = {}  # other parameters: a label for each element
         self.readers: list[Reader] = []
         self.makers: list[Maker] = []
+        self.broadcasts: list[Broadcast] = []
         self._clashes: set[str] = set()
         for node in graph.inputs:
             self.values[node] = self.full(node, FIXED)
@@ -103,25 +122,22 @@ class Flow:
     def merge(self, node: Node, operands: Sequence[Any]) -> Tensor:
         """Element-wise operators: operands are joined position by position.
 
-        An operand that is broadcast over units (a gate of one channel on many) can't go with any of them: it is
-        refused, and the units are free.
+        An operand that is broadcast over units (a gate of one channel on many) is set aside: see Broadcast.
         """
         tensors = [operand for operand in operands if isinstance(operand, Tensor)]
         shape = torch.broadcast_shapes(*(t.shape for t in tensors))
         merged = torch.tensor(CONSTANT).expand(shape)
         for position, labels in enumerate(tensors):
-            others = [t for other, t in enumerate(tensors) if other != position]
-            for dim in range(-labels.dim(), 0):
-                if labels.shape[dim] == 1 and any(-dim <= t.dim() and dim + t.dim() in varying(t) for t in others):
-                    self.labels.refuse(labels, node, "is broadcast over other units")
-                    labels = torch.full((), CONSTANT).expand(labels.shape)
-                    break
-            else:
-                over = [t for t in others if t.dim() > labels.dim()]
-                if any(dim < t.dim() - labels.dim() for t in over for dim in varying(t)):
-                    self.labels.refuse(labels, node, "is broadcast over other units")
-                    labels = torch.full((), CONSTANT).expand(labels.shape)
-            merged = self.join(node, merged, labels)
+            aside = False
+            for other in tensors[:position] + tensors[position + 1 :]:
+                ours = labels.view(*[1] * (len(shape) - labels.dim()), *labels.shape)
+                theirs = other.view(*[1] * (len(shape) - other.dim()), *other.shape)
+                dims = tuple(dim for dim in range(len(shape)) if ours.shape[dim] == 1 < theirs.shape[dim])
+                if any(dim in dims for dim in varying(theirs)):
+                    self.broadcasts.append(Broadcast(node, ours, dims, theirs))
+                    aside = True
+            if not aside:
+                merged = self.join(node, merged, labels)
         return merged
 
     def channels(self, node: Node, labels: Tensor, dim: int) -> Tensor:

@@ -264,7 +264,7 @@ def test_weights_of_ones_tell_everything() -> None:
     loss = GatedLoss(model, (torch.ones(4, 2).double(), torch.zeros(4, 1).double()), "sse")
     assert [unit.name for unit in loss.units] == ["0:0", "0:1", "0:2"]
     assert goes_with(loss.units, "0:1") == {"0.weight": {0: [1]}, "1.weight": {1: [1]}}
-    assert [str(refusal) for refusal in loss.units.refused] == ["1 units of 1: is an output of the network, at output"]
+    assert [str(refusal) for refusal in loss.units.refused] == ["1 unit of 1: is an output of the network"]
 
 
 def test_the_values_between_know_their_units() -> None:
