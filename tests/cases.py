@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from torch.nn import functional
 
 from secateur import zoo
 from secateur.gated import GatedLoss
+from secateur.units import Graph
 from secateur.zoo.resnet import ResidualBlock
 
 Columns = Callable[[int], Mapping[str, Sequence[int]]]
@@ -62,12 +64,14 @@ class Case:
             torch.manual_seed(sum(map(ord, self.name)))
             return _trained(self.network()).to(dtype).eval()
 
+    @cache  # noqa: B019 - the table lives as long as the tests
     def inputs(self, dtype: torch.dtype = torch.float64, examples: int | None = None) -> tuple[Tensor, ...]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1 + sum(map(ord, self.name)))
             count = self.examples if examples is None else examples
             return tuple(torch.randn(self.examples, *s, dtype=torch.float64)[:count].to(dtype) for s in self.shapes)
 
+    @cache  # noqa: B019
     def target(self, dtype: torch.dtype = torch.float64, examples: int | None = None) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(2 + sum(map(ord, self.name)))
@@ -672,8 +676,12 @@ ZOO: tuple[Case, ...] = (
 
 @cache
 def gated(case: Case, dtype: torch.dtype = torch.float64, off: str = "zero") -> GatedLoss:
-    """E(g) of a case, captured once for all tests: leave it as it is."""
-    return GatedLoss(case.model(dtype), case.data(dtype), case.loss, off=off)
+    """E(g) of a case, captured once for all tests and both meanings of off: leave it as it is."""
+    if off == "zero":
+        return GatedLoss(case.model(dtype), case.data(dtype), case.loss)
+    graph = gated(case, dtype).network.graph
+    with mock.patch.object(Graph, "trace", return_value=graph):
+        return GatedLoss(graph.model, case.data(dtype), case.loss, off=off)
 
 
 BY_NAME: Mapping[str, Case] = {case.name: case for case in (*CASES, *ZOO)}

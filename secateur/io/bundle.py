@@ -25,6 +25,18 @@ from secateur.units.rules import LAYER_ATTRIBUTES
 
 FORMAT = "secateur-bundle-1"
 CANONICAL = ("plan.json", "model.safetensors")
+EXPECTED = {
+    "files": dict,
+    "network": str,
+    "own_class": bool,
+    "whole": dict,
+    "learned": list,
+    "added": list,
+    "constants": list,
+    "tied": dict,
+    "attributes": dict,
+}
+"""What load reads of plan.json, beside the graph."""
 
 
 def save_bundle(
@@ -61,7 +73,12 @@ def save_bundle(
         old = Path(aside) / "old"
         if path.exists():
             path.rename(old)
-        folder.rename(path)
+        try:
+            folder.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
     return path
 
 
@@ -92,6 +109,8 @@ def load(
     folder = Path(path)
     plan = read_plan(folder)
     if trust:
+        if "model.pt2" not in plan["files"]:
+            raise BundleError(f"{folder} holds no model.pt2 of its own; load it without trust=True")
         return torch.export.load(folder / "model.pt2").module()
     tensors = read_tensors(folder / CANONICAL[1])
     if factory is not None and not plan["own_class"]:
@@ -105,8 +124,7 @@ def load(
     model = factory if isinstance(factory, nn.Module) else factory()
     if not isinstance(model, nn.Module):
         raise BundleError(f"the factory made a {type(model).__name__}; expected the torch.nn.Module that was pruned")
-    _check_factory(model, plan, tensors)
-    return portable.load(model, folder)
+    return _shrink(model, plan, tensors)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -124,12 +142,13 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if not isinstance(plan, dict) or plan.get("format") != FORMAT:
         found = plan.get("format") if isinstance(plan, dict) else type(plan).__name__
         raise BundleError(f"{folder} has format {found!r}; this version of secateur reads {FORMAT!r}")
-    files = plan.get("files")
-    if not isinstance(files, dict) or CANONICAL[1] not in files:
+    if wrong := [key for key, kind in EXPECTED.items() if not isinstance(plan.get(key), kind)]:
+        raise BundleError(f"{CANONICAL[0]} lacks {', '.join(wrong)}; the bundle is damaged: save it again")
+    if CANONICAL[1] not in plan["files"]:
         raise BundleError(f"{CANONICAL[0]} names no {CANONICAL[1]}; the bundle is damaged: save it again")
-    for name, digest in files.items():
+    for name, digest in plan["files"].items():
         file = folder / name
-        if Path(name).name != name or file.resolve().parent != folder.resolve():
+        if Path(name).name != name or not name.isprintable() or file.resolve().parent != folder.resolve():
             raise BundleError(f"{CANONICAL[0]} names {name!r}, which lies outside the bundle; don't trust this bundle")
         if not file.is_file():
             raise BundleError(f"{file} is missing; the bundle is damaged: save it again")
@@ -179,9 +198,21 @@ def _build(plan: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
         raise BundleError(f"the graph in plan.json can't be built ({type(error).__name__}: {error})") from error
 
 
+def _shrink(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    try:
+        _check_factory(model, plan, tensors)
+        return portable.shrink(model, plan, tensors)
+    except BundleError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise BundleError(f"plan.json does not fit the factory's {type(model).__name__} ({kind}: {error})") from error
+
+
 def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Raises: BundleError where the tensors that the factory's network has are not those that were pruned."""
-    constants, added = set(plan["constants"]), set(plan["added"])
+    """Raises: BundleError where the tensors that the factory's network has are not those that were pruned, or the plan
+    would change more of it than tensors and sizes."""
+    constants, added = {*plan["constants"]}, {*plan["added"]}
     found = {
         **dict(model.named_parameters(remove_duplicate=False)),
         **dict(model.named_buffers(remove_duplicate=False)),
@@ -199,6 +230,19 @@ def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Te
                 f"{tuple(whole or ())} "
                 "before pruning; pass the factory of the network that was pruned"
             )
+    layers = dict(model.named_modules())
+    for name in added:  # biases, for the means of units that went
+        path, _, leaf = name.rpartition(".")
+        vacant = leaf == "bias" and path in layers and layers[path]._parameters.get("bias", layers) is None
+        if not vacant:
+            raise BundleError(f"{CANONICAL[0]} adds {name!r}, for which the factory's network has no place")
+    for alias, name in plan["tied"].items():
+        if alias not in found or name not in wanted:
+            raise BundleError(f"{CANONICAL[0]} ties {alias!r} to {name!r}, which the factory's network does not have")
+    for path, sizes in plan["attributes"].items():
+        known = [a for kinds, names in LAYER_ATTRIBUTES.items() if isinstance(layers.get(path), kinds) for a in names]
+        if not isinstance(sizes, dict) or any(a not in known or type(size) is not int for a, size in sizes.items()):
+            raise BundleError(f"{CANONICAL[0]} sets {sizes!r} of {path!r}, which are no sizes of a layer there")
 
 
 def _describe(

@@ -81,7 +81,7 @@ def shrink(model, plan, tensors):
             put(model, name, tensor, name in plan["learned"])
     for alias, name in plan["tied"].items():
         path, _, leaf = name.rpartition(".")
-        put(model, alias, getattr(model.get_submodule(path), leaf), True)
+        put(model, alias, getattr(model.get_submodule(path), leaf), alias in plan["learned"])
     for path, attributes in plan["attributes"].items():
         for attribute, value in attributes.items():
             setattr(model.get_submodule(path), attribute, value)

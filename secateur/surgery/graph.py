@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from secateur.errors import UnitError
 from secateur.gated import GatedNetwork
 from secateur.surgery.plan import Plan
 from secateur.units import rules
-from secateur.units.graph import argument, operator_name, run, shape_for_one
+from secateur.units.graph import argument, aten, operator_name, run, shape_for_one
 
 
 def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
@@ -47,7 +48,10 @@ def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
         return _kept(network, shape_for_one(value), owners or {}, plan)
 
     for node in source.nodes:
-        target, args = _resized(node, kept, network.units.values)
+        target, args = _resized(node, kept)
+        if (runs := _runs(node, target, args, kept, network.units.values)) is not None:
+            made[node] = _from_runs(graph, made[argument(node, 0)], *runs)
+            continue
         args = _map(args, made)
         if (gain := plan.bias.get(node)) is not None:
             bias = args[2] if len(args) > 2 else None
@@ -58,45 +62,60 @@ def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
     return fx.GraphModule(root, graph, type(source.model).__name__)
 
 
-def _resized(node: Node, kept: Callable[[Any], Any], values: Mapping[Node, Any]) -> tuple[Any, tuple[Any, ...]]:
+def _resized(node: Node, kept: Callable[[Any], Any]) -> tuple[Any, tuple[Any, ...]]:
     """The operator and its arguments in the cut network."""
     rule = rules.RULES.get(operator_name(node))
     target, args = node.target, node.args
-    if rule is None or (rule.flow is not rules.move and rule.resize is None):
-        return target, args
-    if rule.resize is not None and (new := rule.resize(node, kept)) is not None:
+    if rule is not None and rule.resize is not None and (new := rule.resize(node, kept)) is not None:
         args = new
         if rule.resized is not None:
             packet, overload = rule.resized.removeprefix("aten.").split(".")
             target = getattr(getattr(torch.ops.aten, packet), overload)
-    if rule.flow is rules.move:
-        _check_move(node, target, args, kept, values)
     return target, args
 
 
-def _check_move(
+def _runs(
     node: Node, target: Any, args: tuple[Any, ...], kept: Callable[[Any], Any], values: Mapping[Node, Any]
-) -> None:
+) -> tuple[int, list[tuple[int, int]]] | None:
     """Moving what is left must give what is left of the moved: tried on the positions of the elements themselves.
 
-    Raises: UnitError where it does not.
+    None where it does. Where an operator's numbers can't tell it (a roll, every second channel): the dimension, and the
+    runs of its slices, first and last, that make the result.
+
+    Raises: UnitError where no runs do.
     """
+    rule = rules.RULES.get(operator_name(node))
     sources = [item for item in node.all_input_nodes if isinstance(item.meta.get("val"), Tensor)]
-    if len(sources) != 1 or not isinstance(node.meta.get("val"), Tensor):
-        return  # joining whole tensors, or splitting by sizes, has no numbers to get wrong
+    if rule is None or rule.flow is not rules.move or len(sources) != 1 or not isinstance(node.meta.get("val"), Tensor):
+        return None  # joining whole tensors, or splitting by sizes, has no numbers to get wrong
     (source,) = sources
     shape = shape_for_one(source)
     if [len(indices) for indices in kept(source)] == list(shape):
-        return
+        return None
     whole = torch.arange(torch.Size(shape).numel()).view(shape)
     sizes = {item: values[item] for item in node.all_input_nodes if item is not source}
     expected = _take(run(node, *_map(node.args, {**sizes, source: whole})), kept(node))
+    left = _take(whole, kept(source))
     try:
-        got = target(*_map(args, {**sizes, source: _take(whole, kept(source))}))
+        if torch.equal(target(*_map(args, {**sizes, source: left})), expected):
+            return None
     except RuntimeError:
-        got = None
-    if got is None or not torch.equal(got, expected):
-        raise UnitError(f"{operator_name(node)} ({node.name}) can't be given the sizes that are left after this cut")
+        pass
+    free = [dim for dim, size in enumerate(node.meta["val"].shape) if not isinstance(size, int)]  # examples
+    for dim in range(left.dim() if left.dim() == expected.dim() else 0):
+        if dim in free:
+            continue
+        there, wanted = left.movedim(dim, 0).flatten(1).tolist(), expected.movedim(dim, 0).flatten(1).tolist()
+        if all(line in there for line in wanted):
+            order = [there.index(line) for line in wanted]
+            starts = [at for at, index in enumerate(order) if at == 0 or index != order[at - 1] + 1]
+            return dim, [(order[a], order[b - 1]) for a, b in itertools.pairwise([*starts, len(order)])]
+    raise UnitError(f"{operator_name(node)} ({node.name}) can't be given the sizes that are left after this cut")
+
+
+def _from_runs(graph: fx.Graph, value: Node, dim: int, runs: list[tuple[int, int]]) -> Node:
+    slices = [graph.call_function(aten.slice.Tensor, (value, dim, first, last + 1)) for first, last in runs]
+    return slices[0] if len(slices) == 1 else graph.call_function(aten.cat.default, (slices, dim))
 
 
 def _take(tensor: Tensor, kept: Any) -> Tensor:

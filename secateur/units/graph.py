@@ -73,7 +73,8 @@ class Graph:
             if node.op != "placeholder":
                 continue
             if name := signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name):
-                names[node] = name
+                if node.users:  # of several names of a tied tensor, the graph uses one
+                    names[node] = name
             elif name := signature.inputs_to_lifted_tensor_constants.get(node.name):
                 constants[node] = program.constants[name]
             else:

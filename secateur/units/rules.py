@@ -101,6 +101,12 @@ def move(flow: Flow, node: Node, *args: Any, **kwargs: Any) -> Any:
     return run(node, *args, **kwargs)
 
 
+def channel_shuffle(flow: Flow, node: Node, x: Tensor, groups: int) -> Tensor:
+    """Groups stay of one size, so that the first channels of all groups go together, the second ones ..."""
+    flow.labels.join_along(flow.channels(node, x, 1).reshape(groups, -1), 0)
+    return move(flow, node, x, groups)
+
+
 def pick(flow: Flow, node: Node, values: Any, index: Any) -> Any:
     return values[index]
 
@@ -300,7 +306,7 @@ softplus sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where
 where.self zeros_like _to_copy contiguous clone
 """
 _PURE_MOVES = """
-cat channel_shuffle expand_as flip movedim.int movedim.intlist permute pixel_shuffle pixel_unshuffle repeat
+cat expand_as flip movedim.int movedim.intlist permute pixel_shuffle pixel_unshuffle repeat
 repeat_interleave.self_int reshape_as roll squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
 unbind.int unsqueeze view_as flatten.using_ints
 """
@@ -347,6 +353,7 @@ RULES: dict[str, Rule] = {
     "aten.group_norm.default": Rule(group_norm),
     # data movement
     **{_name(short): Rule(move) for short in _PURE_MOVES.split()},
+    "aten.channel_shuffle.default": Rule(channel_shuffle),
     "aten.reshape.default": Rule(move, resize=sizes(1)),
     "aten.expand.default": Rule(move, resize=sizes(1)),
     "aten.unflatten.int": Rule(move, resize=unflatten_sizes),

@@ -24,7 +24,7 @@ from secateur.trace import Trace
 
 ENGINES = pytest.mark.parametrize("engine", oracle.ENGINES)
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-OFFS = pytest.mark.parametrize("off", ["zero", "mean"])
+SMALL_AND_DEEP = ("sigmoid", "relu", "gelu", "conv", "residual")
 
 
 def measurable(case: Case, dtype: torch.dtype, off: str) -> GatedLoss:
@@ -59,16 +59,19 @@ def assert_agreement(case: Case, dtype: torch.dtype, off: str, loss: GatedLoss, 
             assert brute.agree(float(found[at]), on, without, dtype), (name, loss.units[unit].name)
 
 
-@OFFS
-@DTYPES
-@pytest.mark.parametrize("case", CASES, ids=str)
+COMBINATIONS = [
+    *((case, dtype, "zero") for case in CASES for dtype in (torch.float64, torch.float32)),
+    *((case, torch.float64, "mean") for case in CASES if case.name != "functional"),  # it has no layers to hook
+    *((BY_NAME[name], torch.float32, "mean") for name in SMALL_AND_DEEP),
+]
+
+
+@pytest.mark.parametrize(("case", "dtype", "off"), COMBINATIONS, ids=str)
 def test_both_engines_agree_with_brute_force(case: Case, dtype: torch.dtype, off: str) -> None:
     """At g = 1, all units; and with a third of the units off already."""
-    if off == "mean" and case.name == "functional":
-        pytest.skip("has no layers to hook: the brute force can't measure its means")
     loss = measurable(case, dtype, off)
     assert_agreement(case, dtype, off, loss, loss.gates(), torch.arange(len(loss.units)))
-    assert_agreement(case, dtype, off, loss, *some(loss, 1))
+    assert_agreement(case, dtype, off, loss, *some(loss, 1, most=5))
 
 
 @DTYPES
@@ -146,9 +149,6 @@ def greedy(loss: GatedLoss, engine: str) -> Trace:
     return remove_units(loss, Oracle(engine), never(), min_units_per_site=0)
 
 
-SMALL_AND_DEEP = ("sigmoid", "relu", "gelu", "conv", "residual")
-
-
 @pytest.mark.parametrize(
     ("case", "off"),
     [*((case, "zero") for case in CASES), *((BY_NAME[name], "mean") for name in SMALL_AND_DEEP)],
@@ -193,7 +193,7 @@ def test_greedy_sequence_is_that_of_brute_force(name: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_scores_do_not_depend_on_the_tile(case: Case) -> None:
     loss = gated(case)
-    gates, units = some(loss, 3)
+    gates, units = some(loss, 3, most=5)
     for engine in oracle.ENGINES.values():
         expected = engine(loss, gates, units)
         slack = 2e-12 * float(loss.per_example(gates).abs().sum() + expected.abs().max())

@@ -197,7 +197,7 @@ def test_a_pointwise_row(name: str, pointwise_bank: Captured) -> None:
 MOVES: dict[str, tuple[Step, int, int]] = {
     # row: (code on (N, 6), columns of the reader, number of units)
     "aten.cat.default": (lambda h: torch.cat((h, h.flip(1)), 1), 12, 6),
-    "aten.channel_shuffle.default": (lambda h: F.channel_shuffle(h.view(-1, 6, 1), 2).flatten(1), 6, 6),
+    "aten.channel_shuffle.default": (lambda h: F.channel_shuffle(h.view(-1, 6, 1), 2).flatten(1), 6, 3),
     "aten.expand_as.default": (
         lambda h: torch.ops.aten.expand_as(h[:, :, None], h.view(-1, 6, 1).repeat(1, 1, 2)).sum(2),
         6,
