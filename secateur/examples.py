@@ -68,14 +68,6 @@ def read(data: Any, model: nn.Module) -> Examples:
     infinity; NondeterministicError where a second reading gives other examples.
     """
     fields = _read(data)
-    again = _read(data) if isinstance(data, (Dataset, DataLoader)) or not _is_tensors(data) else fields
-    for (key, first), (_, second) in zip(_items(fields), _items(again), strict=True):
-        if first.shape != second.shape or not torch.equal(first, second):
-            raise NondeterministicError(
-                f"the data gave other examples ({_called(key)}) when it was read a second time; decisions need "
-                "fixed data. "
-                "Pass a loader with shuffle=False and without random augmentation, or tensors."
-            )
     sizes = {_called(key): value.shape[0] if value.dim() else 0 for key, value in _items(fields)}
     if not sizes or min(sizes.values()) == 0:
         raise DataError(f"the data holds no examples ({sizes or 'nothing'}); expected one or more")
@@ -84,6 +76,8 @@ def read(data: Any, model: nn.Module) -> Examples:
     for key, value in _items(fields):
         if value.is_floating_point():
             _refuse_non_finite(value, _called(key))
+    if isinstance(data, (Dataset, DataLoader)) or not _is_tensors(data):
+        _require_fixed(fields, _read(data))
     if isinstance(fields, dict):
         target_key = next((key for key in TARGET_KEYS if key in fields), None)
         accepted = inspect.signature(model.forward).parameters
@@ -98,6 +92,18 @@ def read(data: Any, model: nn.Module) -> Examples:
     if len(fields) == 1:
         return Examples(fields, fields, (), None)
     return Examples(fields, fields[:-1], (), fields[-1])
+
+
+def _require_fixed(
+    fields: tuple[Tensor, ...] | dict[str, Tensor], again: tuple[Tensor, ...] | dict[str, Tensor]
+) -> None:
+    """Raises: NondeterministicError where a second reading gave other examples."""
+    for (key, first), (_, second) in zip(_items(fields), _items(again), strict=True):
+        if first.shape != second.shape or not torch.equal(first, second):
+            raise NondeterministicError(
+                f"the data gave other examples ({_called(key)}) when it was read a second time; decisions need fixed "
+                "data. Pass a loader with shuffle=False and without random augmentation, or tensors."
+            )
 
 
 def _items(fields: tuple[Tensor, ...] | dict[str, Tensor]) -> list[tuple[Any, Tensor]]:

@@ -55,31 +55,31 @@ def taylor2_paper(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Te
 taylor2_paper.estimates_error = True  # pyright: ignore[reportFunctionMemberAccess]  # its ties are those of an error
 
 
-def _chain(loss: GatedLoss) -> list[Node]:
-    """The operators from the output back to the first reader, each with one input that varies.
+def _chain(loss: GatedLoss) -> list[tuple[Node, Node]]:
+    """The operators from the output back to the first reader, each with its one input that varies.
 
     Raises: CriterionError where the network is not such a chain.
     """
     graph, waiting = loss.network.graph, set(loss.network.readings)
     varying = graph.descendants(graph.inputs)
-    chain: list[Node] = []
+    chain: list[tuple[Node, Node]] = []
     node = graph.output[0]
     while waiting:
         sources = [source for source in node.all_input_nodes if source in varying]
         rule = RULES.get(operator_name(node))
         linear = operator_name(node) == "aten.linear.default" and node.meta["val"].dim() == 2
-        if rule is None or len(sources) != 1 or not (linear or rule.pointwise):
+        if len(sources) != 1 or rule is None or not (linear or rule.pointwise):
             raise CriterionError(
                 f"taylor2_paper is defined for a plain chain of linear layers and activations; {operator_name(node)} "
                 f"({node.name}) is neither. Use taylor2, which is exact in any network."
             )
-        chain.append(node)
+        chain.append((node, sources[0]))
         waiting.discard(node)
         node = sources[0]
     return chain
 
 
-def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[Node]) -> Tensor:
+def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[tuple[Node, Node]]) -> Tensor:
     """The scores of one tile, (K,)."""
     network = loss.network
     env = network.graph.leaves(tile.inputs, gates.device)
@@ -87,8 +87,7 @@ def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[Node]) -> Tens
     slope = answer(network.graph.result(env)) - tile.target.to(loss.dtype)
     curvature = torch.ones_like(slope)
     scores = torch.zeros(len(gates) + 1, dtype=torch.float64, device=gates.device)
-    for node in chain:
-        source = next(s for s in node.all_input_nodes if s in env and env[s].shape[:1] == slope.shape[:1])
+    for node, source in chain:
         if node in network.readings or operator_name(node) == "aten.linear.default":
             weight = env[argument(node, 1)]
             slope, curvature = slope @ weight, curvature @ weight.square()

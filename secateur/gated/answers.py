@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secateur.errors import DataError, ModeError
+from secateur.errors import DataError, ModeError, OptionError
 from secateur.units import Graph
 from secateur.units.graph import operator_name
 
@@ -54,7 +54,9 @@ def close(first: Tensor, second: Tensor, tolerance: float) -> bool:
 
 
 def require_evaluation_mode(model: nn.Module) -> None:
-    """Raises: ModeError for a network of which any part is in training mode."""
+    """Raises: ModeError for a network of which any part is in training mode; OptionError for what is no network."""
+    if not isinstance(model, nn.Module):
+        raise OptionError(f"the network is a {type(model).__name__}; expected a torch.nn.Module")
     training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
     if training:
         some = ", ".join(training[:3]) + (", ..." if len(training) > 3 else "")

@@ -89,6 +89,7 @@ class GatedLoss:
         self.model, self.loss, self.off, self.tile = model, loss, off, tile
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.examples = read(data, model)
+        self._require_fit()
         graph = Graph.trace(
             model, [x[:2].to(self.device) for x in self.examples.args], _map(self.examples.kwargs, 2, self.device)
         )
@@ -105,6 +106,7 @@ class GatedLoss:
         other = object.__new__(GatedLoss)
         other.__dict__.update(self.__dict__)
         other.examples = read(data, self.model)
+        other._require_fit()
         other._prepare()
         return other
 
@@ -157,6 +159,19 @@ class GatedLoss:
             shape = (len(self.examples), *first.shape[1:])
             self._target = losses.prepare_target(self.loss, shape, self.examples.target)
         self.per_example()  # a first pass over all: NaN in a loss shows now, not after an hour
+
+    def _require_fit(self) -> None:
+        """Raises: DataError where the network can't run on the inputs."""
+        try:
+            with torch.no_grad():
+                self._plain(0, min(2, len(self.examples)))
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            shapes = ", ".join(f"{tuple(x.shape)} {x.dtype}" for x in self.examples.inputs)
+            dtypes = {str(parameter.dtype) for parameter in self.model.parameters()}
+            raise DataError(
+                f"{type(self.model).__name__}, with parameters of {', '.join(sorted(dtypes)) or 'no type'}, can't run on "
+                f"inputs of {shapes}: {error}. Convert the inputs (x.float(), x.reshape(...)), or the network."
+            ) from error
 
     @property
     def targets(self) -> Tensor:

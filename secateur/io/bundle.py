@@ -222,7 +222,7 @@ def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Te
         raise BundleError(
             f"the factory's {type(model).__name__} has no {', '.join(missing[:3])}: another network was pruned"
         )
-    for name in wanted:
+    for name in sorted(wanted):
         whole = plan["whole"].get(name)
         if list(found[name].shape) != whole:
             raise BundleError(

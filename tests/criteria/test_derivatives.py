@@ -126,8 +126,10 @@ def test_derivatives_with_off_mean(name: str) -> None:
         slope, curvature = differences(errors, STEP)
         slopes.append(slope)
         curvatures.append(curvature)
-    assert close(loss.gradient(), torch.tensor(slopes).double(), 1e-6)
-    assert close(second_derivatives(loss, loss.gates(), everything), torch.tensor(curvatures).double(), 1e-5)
+    assert close(loss.gradient(), torch.tensor(slopes, dtype=torch.float64), 1e-6)
+    assert close(
+        second_derivatives(loss, loss.gates(), everything), torch.tensor(curvatures, dtype=torch.float64), 1e-5
+    )
 
 
 def test_derivatives_can_be_found_wrong() -> None:
