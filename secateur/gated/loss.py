@@ -167,10 +167,10 @@ class GatedLoss:
                 self._plain(0, min(2, len(self.examples)))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             shapes = ", ".join(f"{tuple(x.shape)} {x.dtype}" for x in self.examples.inputs)
-            dtypes = {str(parameter.dtype) for parameter in self.model.parameters()}
+            dtypes = ", ".join(sorted({str(parameter.dtype) for parameter in self.model.parameters()})) or "no type"
             raise DataError(
-                f"{type(self.model).__name__}, with parameters of {', '.join(sorted(dtypes)) or 'no type'}, can't run on "
-                f"inputs of {shapes}: {error}. Convert the inputs (x.float(), x.reshape(...)), or the network."
+                f"{type(self.model).__name__}, with parameters of {dtypes}, can't run on inputs of {shapes}: {error}. "
+                "Convert the inputs (x.float(), x.reshape(...)), or the network."
             ) from error
 
     @property

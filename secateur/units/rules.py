@@ -107,6 +107,12 @@ def channel_shuffle(flow: Flow, node: Node, x: Tensor, groups: int) -> Tensor:
     return move(flow, node, x, groups)
 
 
+def pixel_shuffle(flow: Flow, node: Node, x: Tensor, factor: int) -> Tensor:
+    """The channels that become one finer channel go together: their pixels stand side by side in it."""
+    flow.labels.join_along(flow.channels(node, x, 1).reshape(-1, factor * factor), 1)
+    return move(flow, node, x, factor)
+
+
 def pick(flow: Flow, node: Node, values: Any, index: Any) -> Any:
     return values[index]
 
@@ -306,7 +312,7 @@ softplus sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where
 where.self zeros_like _to_copy contiguous clone
 """
 _PURE_MOVES = """
-cat expand_as flip movedim.int movedim.intlist permute pixel_shuffle pixel_unshuffle repeat
+cat expand_as flip movedim.int movedim.intlist permute pixel_unshuffle repeat
 repeat_interleave.self_int reshape_as roll squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
 unbind.int unsqueeze view_as flatten.using_ints
 """
@@ -354,6 +360,7 @@ RULES: dict[str, Rule] = {
     # data movement
     **{_name(short): Rule(move) for short in _PURE_MOVES.split()},
     "aten.channel_shuffle.default": Rule(channel_shuffle),
+    "aten.pixel_shuffle.default": Rule(pixel_shuffle),
     "aten.reshape.default": Rule(move, resize=sizes(1)),
     "aten.expand.default": Rule(move, resize=sizes(1)),
     "aten.unflatten.int": Rule(move, resize=unflatten_sizes),
