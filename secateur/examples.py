@@ -56,11 +56,8 @@ class Examples:
         for key, value in _items(self.fields):
             found.update(f"{key} {value.dtype} {tuple(value.shape)};".encode())
             for start in range(0, len(value), 4096):  # by pieces, so that a memory-mapped set stays on disk
-                found.update(
-                    np.ascontiguousarray(
-                        value[start : start + 4096].cpu().contiguous().view(-1).view(torch.uint8).numpy()
-                    ).data
-                )
+                piece = value[start : start + 4096].cpu().contiguous()
+                found.update(piece.view(-1).view(torch.uint8).numpy().data)
         return found.hexdigest()
 
 

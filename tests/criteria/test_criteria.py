@@ -65,17 +65,13 @@ def test_thresholding_replaces_what_is_too_large(replacement: str, usual: float)
     """19 zeros and 100: mean 5, deviation 21.8, so that the threshold is 70.4."""
     values = torch.tensor([0.0] * 19 + [100.0], dtype=torch.float64)
     criterion = Thresholded(lambda loss, alive: values, replacement)
-    assert criterion(gated(BY_NAME["relu"]), torch.arange(13)).tolist() == [0.0] * 19 + [usual]
+    assert criterion(gated(BY_NAME["residual"]), torch.arange(20)).tolist() == [0.0] * 19 + [usual]
 
 
 def test_thresholding_leaves_the_rest_alone() -> None:
     """Low scores, however low, and single ones."""
-    loss, alive = gated(BY_NAME["relu"]), torch.arange(13)
-    low = [0.0] * 19 + [-100.0]
-    assert fixed(low)(loss, alive).tolist() == low
-    assert fixed([7.0])(loss, alive).tolist() == [7.0]
-    assert fixed([])(loss, alive).tolist() == []
-    assert fixed([3.0, 3.0])(loss, alive).tolist() == [3.0, 3.0]
+    for scores in ([0.0] * 19 + [-100.0], [7.0], [], [3.0, 3.0]):
+        assert fixed(scores)(gated(BY_NAME["residual"]), torch.arange(len(scores))).tolist() == scores
 
 
 @pytest.mark.parametrize("base", ["taylor2", "taylor2_paper"])

@@ -207,7 +207,11 @@ MOVES: dict[str, tuple[Step, int, int]] = {
     "aten.movedim.int": (lambda h: torch.ops.aten.movedim.int(h.view(-1, 6, 1), 1, 2)[:, 0], 6, 6),
     "aten.movedim.intlist": (lambda h: torch.ops.aten.movedim.intlist(h.view(-1, 6, 1), (1, 2), (2, 1))[:, 0], 6, 6),
     "aten.permute.default": (lambda h: h.view(-1, 6, 1).permute(0, 2, 1)[:, 0], 6, 6),
-    "aten.pixel_shuffle.default": (lambda h: F.pixel_shuffle(h.repeat(1, 2).view(-1, 12, 1, 1), 2).flatten(1), 12, 2),
+    "aten.pixel_shuffle.default": (
+        lambda h: F.pixel_shuffle(h.repeat_interleave(4, 1).view(-1, 24, 1, 1), 2).flatten(1),
+        24,
+        6,
+    ),
     "aten.pixel_unshuffle.default": (
         lambda h: F.pixel_unshuffle(h.view(-1, 6, 1, 1).repeat(1, 1, 2, 2), 2).flatten(1),
         24,
