@@ -159,6 +159,11 @@ def _join(batches: Iterable[Any]) -> tuple[Tensor, ...] | dict[str, Tensor]:
             raise DataError(
                 f"batch {number} is a {type(batch).__name__}; expected a tuple or dict of tensors, or a tensor"
             )
+        if any(value.dim() == 0 for value in row.values()):
+            raise DataError(
+                f"batch {number} holds a single number; expected tensors whose first dimension counts examples. Pass a "
+                "list of single examples as a Dataset, or stack them into (x, y)"
+            )
         if read and (row.keys() != read[0].keys() or any(row[k].shape[1:] != read[0][k].shape[1:] for k in row)):
             shapes = {key: tuple(value.shape) for key, value in row.items()}
             first = {key: tuple(value.shape) for key, value in read[0].items()}

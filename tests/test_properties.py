@@ -183,7 +183,7 @@ def test_random_networks(drawn: Drawn) -> None:
 
 
 @settings(max_examples=15, suppress_health_check=SLOW)
-@given(PROGRAMS)
+@given(drawn=PROGRAMS)
 def test_bundles_of_random_networks(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> None:
     loss = gated(drawn)
     if loss is not None:

@@ -17,7 +17,7 @@ from secateur.api.configuration import CriterionName, EngineName, MetricName, co
 from secateur.api.progress import progress_bar
 from secateur.api.result import Result
 from secateur.costs import Costs
-from secateur.errors import DataError
+from secateur.errors import DataError, OptionError
 from secateur.gated import TILE, GatedLoss, LossFunction, Off
 from secateur.loop import remove_units
 from secateur.ranking import removable_count
@@ -76,6 +76,8 @@ def prune(
     (3, Linear(in_features=2, out_features=5, bias=True))
     """
     stop = stopping.never() if stop is None else stop
+    if not isinstance(stop, stopping.Stop):
+        raise OptionError(f"stop={stop!r} is no stop; expected sc.stop.fraction(0.8), or sc.stop.parse(...)")
     chosen = criteria.resolve(criterion, engine, seed)
     gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device)
     judged = gated if validation is None else gated.on(validation)
@@ -138,6 +140,8 @@ def _metrics(
 ) -> dict[str, tuple[measures.Metric, GatedLoss]]:
     """The metrics by name, and what each is measured on: those asked for, those that the stop watches, accuracy for
     classes where nothing is said."""
+    if isinstance(wanted, str):
+        raise OptionError(f"metrics={wanted!r} is one name; expected several: metrics=({wanted!r},)")
     names: list[MetricName] = list(wanted) if wanted is not None else []
     target = judged.examples.target
     if wanted is None and target is not None and not target.is_floating_point() and judged.classes > 1:

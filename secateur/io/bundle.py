@@ -302,9 +302,11 @@ def _export(network: GatedNetwork, graph: fx.GraphModule, file: Path) -> None:
     for node in network.graph.inputs:
         fake = node.meta["val"]
         inputs.append(torch.zeros(2, *fake.shape[1:], dtype=fake.dtype, device=network.graph.device))
-    shapes = tuple({0: torch.export.Dim.AUTO} for _ in inputs)
+    free = {0: torch.export.Dim.AUTO}
+    kwargs = dict(zip(network.graph.keywords, inputs, strict=True)) if network.graph.keywords else {}
+    args, shapes = ((), dict.fromkeys(kwargs, free)) if kwargs else (tuple(inputs), tuple(free for _ in inputs))
     with torch.no_grad():
-        program = torch.export.export(graph, tuple(inputs), dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(graph, args, kwargs, dynamic_shapes=shapes, strict=False)
     program._example_inputs = None
     torch.export.save(program, file)
 

@@ -22,7 +22,7 @@ def encode_graph(module: fx.GraphModule) -> dict[str, Any]:
     tensors, inputs, nodes, output = {}, [], [], None
     for node in module.graph.nodes:
         if node.op == "placeholder":
-            inputs.append(node.name)
+            inputs.append(_called(node))
         elif node.op == "get_attr":
             tensors[node.name] = str(node.target)
         elif node.op == "output":
@@ -42,11 +42,17 @@ def check_operator(name: str) -> None:
         )
 
 
+def _called(node: Node) -> str:
+    """Inputs by the name of the argument, which may be another than torch.fx gives the node ("input")."""
+    return str(node.target) if node.op == "placeholder" else node.name
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, Node):
-        return {"node": value.name}
+        return {"node": _called(value)}
     if isinstance(value, (list, tuple)):
-        return [_encode(item) for item in value]
+        items = [_encode(item) for item in value]
+        return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, dict):
         return {"dict": {str(key): _encode(item) for key, item in value.items()}}
     if isinstance(value, float) and not math.isfinite(value):

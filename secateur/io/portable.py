@@ -63,6 +63,8 @@ def decode(value, made) -> Any:
         ((kind, name),) = value.items()
         if kind == "dict":
             return {key: decode(item, made) for key, item in name.items()}
+        if kind == "tuple":
+            return tuple(decode(item, made) for item in name)
         if kind == "node":
             return made[name]
         if kind in ("float", "device"):

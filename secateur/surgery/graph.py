@@ -28,8 +28,8 @@ def cut_graph(network: GatedNetwork, plan: Plan) -> fx.GraphModule:
     root = nn.Module()
     graph = fx.Graph()
     made: dict[Node, Any] = {}
-    for node in source.inputs:
-        made[node] = graph.placeholder(node.name)
+    for at, node in enumerate(source.inputs):
+        made[node] = graph.placeholder(source.keywords[at] if source.keywords else node.name)
     for node, name in source.names.items():
         tensor = _parameter(source.model, name)
         _put(root, name, _like(tensor, plan.slice(name, tensor.detach())))
