@@ -167,16 +167,22 @@ def flat_code(rng: Random, shape: Shape) -> nn.Module:
     lines += [f"torch.cat(x.split({half}, 1)[::-1], 1)", "x.clamp(0) * 2", "x.square().sqrt()", "x.expand_as(x)"]
     if features % 2 == 0:
         lines += ["(lambda a, b: a * b.sigmoid())(*x.chunk(2, 1))", "torch.cat(x.chunk(2, 1)[::-1], 1)"]
-        lines += [f"x.view(-1, 2, {half})", "x.unflatten(1, (2, -1))", f"x.reshape(x.shape[0], {half}, 2)"]
-        lines += ["x.view(x.shape[0], 2, x.shape[1] // 2).transpose(1, 2)", "x[:, ::2]", "F.glu(x, 1)"]
-        lines += ["x.view(x.shape[0], 2, -1).mean(1)", "x.view(x.shape[0], 2, -1).amax(1)"]
+        lines += [f"x.reshape(-1, 2, {half})", "x.unflatten(1, (2, -1))", f"x.reshape(x.shape[0], {half}, 2)"]
+        lines += ["x.reshape(x.shape[0], 2, x.shape[1] // 2).transpose(1, 2)", "x[:, ::2]", "F.glu(x, 1)"]
+        lines += ["x.reshape(x.shape[0], 2, -1).mean(1)", "x.reshape(x.shape[0], 2, -1).amax(1)"]
     return Code(rng.choice(lines))
 
 
 def sequence_code(rng: Random, shape: Shape) -> nn.Module:
     first, second = shape
     lines = ["x.flatten(1)", "x.transpose(1, 2)", "x.mean(1)", "x.mean(2)", "x.permute(0, 2, 1).relu()", "x[:, 0]"]
-    lines += ["x.reshape(x.shape[0], -1)", f"x.view(-1, {first * second})", "x.sum(2)", "x[..., -1]", "x.unsqueeze(-1)"]
+    lines += [
+        "x.reshape(x.shape[0], -1)",
+        f"x.reshape(-1, {first * second})",
+        "x.sum(2)",
+        "x[..., -1]",
+        "x.unsqueeze(-1)",
+    ]
     lines += ["x.unbind(1)[0]", "x.amax(1)", "torch.cat([x, x], 2)", "x.movedim(1, 2)"]
     return Code(rng.choice(lines))
 
@@ -184,7 +190,7 @@ def sequence_code(rng: Random, shape: Shape) -> nn.Module:
 def image_code(rng: Random, shape: Shape) -> nn.Module:
     channels, height, width = shape
     lines = ["x.flatten(1)", "x.reshape(x.shape[0], -1)", "x.flatten(2)", "x.flatten(2).transpose(1, 2)"]
-    lines += [f"x.view(-1, {channels * height * width})", "x.mean((2, 3))", "x.mean((2, 3), keepdim=True)"]
+    lines += [f"x.reshape(-1, {channels * height * width})", "x.mean((2, 3))", "x.mean((2, 3), keepdim=True)"]
     lines += ["x.transpose(2, 3)", "x.roll(1, 2)", "x[:, :1]", "x[:, :, :1]", "torch.cat([x, -x], 1)", "x.amax((2, 3))"]
     lines += ["x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)", "x.permute(0, 2, 3, 1).mean((1, 2))", "x.flip(1)"]
     lines += [
@@ -193,7 +199,7 @@ def image_code(rng: Random, shape: Shape) -> nn.Module:
         "x * x.mean((2, 3), True)",
     ]
     if channels % 2 == 0:
-        shuffle = f"x.view(-1, 2, {channels // 2}, {height}, {width}).transpose(1, 2)"
+        shuffle = f"x.reshape(-1, 2, {channels // 2}, {height}, {width}).transpose(1, 2)"
         lines += [f"{shuffle}.reshape(-1, {channels}, {height}, {width})", "F.channel_shuffle(x, 2)"]
         lines += ["(lambda a, b: torch.cat([b, a], 1))(*x.chunk(2, 1))", "x[:, :x.shape[1] // 2]", "F.glu(x, 1)"]
         lines += ["torch.cat([x.chunk(2, 1)[0], x.chunk(2, 1)[1].relu()], 1)"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import secateur as sc
 from secateur.api import MeasuredOnScoredExamples
-from secateur.surgery import compare
+from secateur.costs import count_flops
+from secateur.gated import Off
+from secateur.surgery import CutWarning, compare
+from secateur.units import Graph
 
 PRUNABLE = [case for case in CASES if case.reads and not case.large]
 SMALL = BY_NAME["relu"]
@@ -159,6 +164,52 @@ class TestPrune:
         assert sum(p.numel() for p in result.model.parameters()) == result.step.params <= params // 2
         assert result.trace.steps[result.step.step - 1].params > params // 2
 
+    @pytest.mark.parametrize("case", [BY_NAME[name] for name in ("conv", "depthwise", "grouped", "prelu")], ids=str)
+    @pytest.mark.parametrize("off", ["zero", "mean"])
+    def test_sizes_of_every_step_are_those_of_the_cut_network(self, case: Case, off: Off) -> None:
+        """Parameters and bytes are counted in the cut module, FLOPs in a capture of it."""
+        result = sc.prune(case.model(), case.data(), loss=case.loss, off=off, metrics=(), progress=False)
+        for step in result.trace.steps:
+            small = result.at(sc.stop.units(step.step)).model
+            tensors = [*small.parameters(), *small.buffers()]
+            assert step.params == sum(p.numel() for p in small.parameters())
+            assert step.bytes == sum(t.numel() * t.element_size() for t in tensors)
+            flops = count_flops(Graph.trace(small, case.inputs()))
+            assert step.flops == sum(flops.values())
+
+    def test_goals_in_bytes_and_flops(self) -> None:
+        for stop, size in ((sc.stop.bytes(600), "bytes"), (sc.stop.flops(90), "flops")):
+            result = sc.prune(perceptron(), examples(), stop=stop, progress=False)
+            assert result.reason.kind == "reached"
+            before, after = (getattr(result.trace.steps[at], size) for at in (result.step.step - 1, result.step.step))
+            assert after <= stop.n < before
+
+    @pytest.mark.parametrize("stop", [sc.stop.error_rise(absolute=1.0), sc.stop.error_rise(relative=0.1)])
+    def test_stops_before_the_error_rises(self, stop: sc.stop.Stop) -> None:
+        network, (x, _) = perceptron(), examples()
+        with torch.no_grad():
+            network[4].weight *= 10.0  # sure of its answers, which are right
+        result = sc.prune(network, (x, network(x).argmax(1)), stop=stop, progress=False)
+        start, kept, over = (result.trace.steps[at].error for at in (0, result.step.step, result.step.step + 1))
+        allowed = 1.0 if stop.absolute is not None else 0.1 * start  # pyright: ignore[reportAttributeAccessIssue]
+        assert result.reason.kind == "violated"
+        assert kept - start <= allowed < over - start
+
+    def test_a_pruned_network_is_pruned_on(self, tmp_path: Path) -> None:
+        """The smaller network is a network like any other, and so is one that was loaded."""
+        whole = sc.prune(perceptron(), examples(), stop=sc.stop.units(6), progress=False)
+        half = sc.prune(perceptron(), examples(), stop=sc.stop.units(3), progress=False)
+        for network in (half.model, sc.load(half.save(tmp_path / "half"))):
+            rest = sc.prune(network, examples(), stop=sc.stop.units(3), progress=False)
+            assert rest.step.error == pytest.approx(whole.step.error, rel=1e-12)
+
+    def test_in_float32(self) -> None:
+        x, y = examples()
+        result = sc.prune(perceptron().float(), (x.float(), y), stop=sc.stop.units(5), progress=False)
+        assert {p.dtype for p in result.model.parameters()} == {torch.float32}
+        error = torch.nn.functional.cross_entropy(result.model(x.float()).double(), y, reduction="sum").item()
+        assert result.step.error == pytest.approx(error, rel=1e-6)
+
 
 class TestData:
     def test_one_answer_for_every_way_to_give_it(self) -> None:
@@ -208,6 +259,30 @@ class TestData:
         assert result.step.metrics["spread"] == pytest.approx(float(answers.std()), rel=1e-9)
         assert result.step.error == pytest.approx(float((answers - x[:, :3]).abs().sum()), rel=1e-9)
 
+    def test_keywords_from_data_to_bundle(self, tmp_path: Path) -> None:
+        """Inputs by name, also by one that Python has a function of, through code that holds sizes as numbers."""
+
+        class Network(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(16, 3)
+
+            def forward(self, input: Tensor, *, shift: Tensor) -> tuple[Tensor, Tensor]:
+                answer = self.fc(torch.relu(self.conv(input + shift)).view(-1, 16))
+                return answer, answer.softmax(1)
+
+        torch.manual_seed(0)
+        inputs = {"shift": torch.randn(9, 1, 1, 1).double(), "input": torch.randn(9, 1, 4, 4).double()}
+        data = {**inputs, "labels": torch.randint(3, (9,))}
+        with pytest.warns(CutWarning):
+            result = sc.prune(Network().double().eval(), data, stop=sc.stop.units(2), progress=False)
+        folder = result.save(tmp_path / "bundle")
+        for net in (result.model, sc.load(folder), sc.load(folder, trust=True)):
+            answers = net(**inputs)
+            assert isinstance(answers, tuple)
+            for answer, expected in zip(answers, result.model(**inputs), strict=True):
+                assert torch.allclose(answer, expected, rtol=1e-12, atol=1e-12)
+
 
 class TestRunDirectory:
     @pytest.mark.parametrize("rerank_every", [1, 3, None])
@@ -231,6 +306,32 @@ class TestRunDirectory:
         assert lines(tmp_path / "broken") == lines(tmp_path / "unbroken")
         assert names(resumed) == names(unbroken)
         assert len(lines(tmp_path / "broken").splitlines()) == 10
+
+    @pytest.mark.parametrize("off", ["zero", "mean"])
+    def test_one_that_was_interrupted_goes_on(self, tmp_path: Path, off: Off) -> None:
+        def interrupt(step: sc.Step) -> None:
+            if step.step == 4:
+                raise KeyboardInterrupt
+
+        def run(folder: str, **options: Any) -> sc.Result:
+            return sc.prune(perceptron(), examples(), off=off, out=tmp_path / folder, **options)
+
+        unbroken = run("unbroken", progress=False)
+        with pytest.raises(KeyboardInterrupt):
+            run("broken", progress=interrupt)
+        assert len(lines(tmp_path / "broken").splitlines()) == 5
+        resumed = run("broken", progress=False, resume=True)
+        assert lines(tmp_path / "broken") == lines(tmp_path / "unbroken")
+        assert names(resumed) == names(unbroken)
+
+    def test_two_runs_in_one_directory(self, tmp_path: Path) -> None:
+        def second(step: sc.Step) -> None:
+            with pytest.raises(sc.errors.RunLockedError, match=f"another run is in .*: pid {os.getpid()} on"):
+                sc.prune(perceptron(), examples(), out=tmp_path / "run", resume=True, progress=False)
+
+        sc.prune(perceptron(), examples(), out=tmp_path / "run", stop=sc.stop.units(1), progress=second)
+        with pytest.raises(sc.errors.RunError, match=r"holds a run of 1 removals\. Pass resume=True"):
+            sc.prune(perceptron(), examples(), out=tmp_path / "run", progress=False)
 
     def test_refuses_another_configuration(self, tmp_path: Path) -> None:
         sc.prune(perceptron(), examples(), stop=sc.stop.units(1), out=tmp_path / "run", progress=False)

@@ -68,9 +68,20 @@ class TestNetwork:
         with pytest.raises(ModeError, match=r"training=self\.training"):
             sc.score(Forward(lambda h: functional.dropout(h, 0.5)).eval(), (X, Y))
 
-    def test_noise(self) -> None:
-        with pytest.raises((NondeterministicError, NoUnitsError), match=r"two answers|no rule covers"):
-            sc.score(Forward(lambda h: h + torch.randn_like(h)).eval(), (X, Y))
+    @pytest.mark.parametrize(
+        "between",
+        [
+            lambda h: h + torch.randn_like(h),
+            lambda h: h + float(np.random.rand()),  # noqa: NPY002 - drawn outside of torch, where no graph shows it
+            lambda h: h * torch.bernoulli(torch.full_like(h, 0.5)),
+            lambda h: functional.alpha_dropout(h, 0.5, training=True),
+            lambda h: functional.dropout2d(h[:, :, None, None], 0.5)[:, :, 0, 0],
+        ],
+        ids=["normal", "numpy", "mask", "alpha dropout", "channel dropout"],
+    )
+    def test_noise(self, between: Callable[[Tensor], Tensor]) -> None:
+        with pytest.raises(NondeterministicError, match="two answers to the same examples"):
+            sc.score(Forward(between).eval(), (X, Y))
 
     def test_examples_that_look_at_each_other(self) -> None:
         with pytest.raises(TraceError, match="in other company"):
@@ -111,13 +122,26 @@ class TestNetwork:
         with pytest.raises(TraceError, match=r"torch\.export could not capture"):
             sc.score(Forward(lambda h: h if h.sum() > 0 else -h).eval(), (X, Y))
 
-    def test_a_batch_size_in_the_code(self) -> None:
-        with pytest.raises(TraceError):
-            sc.score(Forward(lambda h: h.view(2, 6)).eval(), (X[:2], Y[:2]))
+    @pytest.mark.parametrize("between", [lambda h: h.view(2, 6), lambda h: h.view(len(h), 6)], ids=["number", "len"])
+    def test_a_batch_size_in_the_code(self, between: Callable[[Tensor], Tensor]) -> None:
+        """len(x) is a number too for torch.export: that of the examples it was shown."""
+        with pytest.raises(TraceError, match=r"fixes the size of dimension 0 of input 'x' at 2.* by x\.shape\[0\]"):
+            sc.score(Forward(between).eval(), (X[:2], Y[:2]))
 
-    def test_no_network(self) -> None:
-        with pytest.raises(OptionError, match=r"is a NoneType; expected a torch\.nn\.Module"):
-            sc.score(None, (X, Y))  # pyright: ignore[reportArgumentType]
+    @pytest.mark.parametrize("model", [None, nn.Linear, lambda x: x], ids=["none", "class", "function"])
+    def test_no_network(self, model: Any) -> None:
+        with pytest.raises(OptionError, match=r"is a (NoneType|type|function); expected a torch\.nn\.Module"):
+            sc.score(model, (X, Y))
+
+    def test_answers_of_an_unknown_kind(self) -> None:
+        class Scores(nn.Module):
+            def forward(self, x: Tensor) -> dict[str, Tensor]:
+                return {"scores": x}
+
+        with pytest.raises(
+            DataError, match=r"answers with a dict; expected a tensor, a tuple, or something with logits"
+        ):
+            sc.score(Scores().eval(), (X, Y))
 
     def test_answers_with_nan(self) -> None:
         with pytest.raises(NonFiniteError, match="answer to example 0"):
@@ -197,6 +221,22 @@ class TestData:
         with pytest.raises(DataError, match="batch 1 holds"):
             sc.score(perceptron(), [(X, Y), (X[:, :3], Y)])
 
+    def test_a_list_of_single_examples(self) -> None:
+        with pytest.raises(DataError, match=r"batch 0 holds a single number.*list of single examples as a Dataset"):
+            sc.score(perceptron(), list(zip(X, Y, strict=True)))
+
+    def test_nested_lists(self) -> None:
+        with pytest.raises(DataError, match="expected tensors or arrays"):
+            sc.score(perceptron(), (X.tolist(), Y.tolist()))
+
+    def test_a_validation_set_of_another_shape(self) -> None:
+        with pytest.raises(DataError, match=r"with parameters of torch.float32, can't run on inputs of \(20, 2\)"):
+            sc.prune(perceptron(), (X, Y), validation=(X[:, :2], Y), progress=False)
+
+    def test_a_validation_set_with_other_labels(self) -> None:
+        with pytest.raises(DataError, match="expected 0 to 2"):
+            sc.prune(perceptron(), (X, Y), validation=(X, Y + 3), progress=False)
+
     def test_keys_that_the_network_does_not_take(self) -> None:
         with pytest.raises(DataError, match="none of the keys pixels, labels is an argument"):
             sc.score(perceptron(), {"pixels": X, "labels": Y})
@@ -240,6 +280,12 @@ class TestLoss:
         with pytest.raises(DataError, match="one loss for each"):
             sc.score(perceptron(), (X, Y), loss=lambda output, batch: functional.cross_entropy(output, batch[1]))
 
+    @pytest.mark.parametrize("loss", [3, None, nn.CrossEntropyLoss(), nn.MSELoss(reduction="none")], ids=repr)
+    def test_that_is_none_of_an_example(self, loss: Any) -> None:
+        """torch's losses look at outputs and targets of a batch, not at (output, batch)."""
+        with pytest.raises(OptionError, match=r"expected a name, such as 'cross_entropy', or a function"):
+            sc.score(perceptron(), (X, Y), loss=loss)
+
 
 class TestNames:
     @pytest.mark.parametrize(
@@ -282,6 +328,15 @@ class TestOptions:
     def test_ranking_again_every_nothing(self, every: Any) -> None:
         with pytest.raises(OptionError, match="rerank_every"):
             sc.prune(perceptron(), (X, Y), rerank_every=every, progress=False)
+
+    @pytest.mark.parametrize("stop", ["fraction(0.5)", 3, sc.stop.fraction])
+    def test_stops_that_are_none(self, stop: Any) -> None:
+        with pytest.raises(OptionError, match=r"is no stop; expected sc\.stop\.fraction"):
+            sc.prune(perceptron(), (X, Y), stop=stop, progress=False)
+
+    def test_one_metric(self) -> None:
+        with pytest.raises(OptionError, match=r"metrics='accuracy' is one name.*: metrics=\('accuracy',\)"):
+            sc.prune(perceptron(), (X, Y), metrics="accuracy", progress=False)
 
     @pytest.mark.parametrize("fraction", [0.0, 1.5, float("nan")])
     def test_fractions_that_are_none(self, fraction: float) -> None:

@@ -172,7 +172,7 @@ def check_bundle(loss: GatedLoss, drawn: Drawn, folder: Path) -> None:
             agree(net(drawn.x), expected, whole)
 
 
-@settings(max_examples=60, suppress_health_check=SLOW)
+@settings(max_examples=40, suppress_health_check=SLOW)
 @given(PROGRAMS)
 def test_random_networks(drawn: Drawn) -> None:
     loss = gated(drawn)
@@ -182,7 +182,7 @@ def test_random_networks(drawn: Drawn) -> None:
         check_refusals(loss, drawn)
 
 
-@settings(max_examples=15, suppress_health_check=SLOW)
+@settings(max_examples=10, suppress_health_check=SLOW)
 @given(drawn=PROGRAMS)
 def test_bundles_of_random_networks(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> None:
     loss = gated(drawn)

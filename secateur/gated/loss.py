@@ -11,7 +11,15 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from secateur import losses
-from secateur.errors import DataError, NondeterministicError, NonFiniteError, OptionError, TraceError, UnitError
+from secateur.errors import (
+    DataError,
+    NondeterministicError,
+    NonFiniteError,
+    OptionError,
+    SecateurError,
+    TraceError,
+    UnitError,
+)
 from secateur.examples import read
 from secateur.gated.answers import (
     OUTPUT_TOLERANCES,
@@ -141,8 +149,7 @@ class GatedLoss:
         if not close(first, gated, near):
             raise TraceError(
                 f"the captured graph does not answer as {type(self.model).__name__} does; hooks, or code that "
-                "depends on "
-                "more than its inputs, can't be captured. Put that code into forward()."
+                "depends on more than its inputs, can't be captured. Put that code into forward()."
             )
         # Kernels for one example may add in another order: hence 10.
         if not all(close(first[at : at + 1], one, 10 * near) for at, one in zip(ends, alone, strict=True)):

@@ -18,6 +18,7 @@ import pytest
 import torch
 from cases import BY_NAME, Case, gated
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 import secateur as sc
 from secateur.errors import BundleError
@@ -173,6 +174,33 @@ def test_aliases_come_back_tied(tmp_path: Path) -> None:
     x = loss.examples.inputs[0]
     with torch.no_grad():
         assert far(net(x), small(x)) <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [lambda o: (o,), lambda o: (o, o * 2), lambda o: [o], lambda o: {"logits": o, "more": (o * 2, [o])}],
+    ids=["tuple", "pair", "list", "dict"],
+)
+def test_answers_keep_their_structure(shape: Callable[[Tensor], Any], tmp_path: Path) -> None:
+    class Structured(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 5), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return shape(self.b(torch.tanh(self.a(x))))
+
+    torch.manual_seed(0)
+    loss = GatedLoss(Structured().double().eval(), (torch.randn(6, 3, dtype=torch.float64),), "self")
+    x, small = loss.examples.inputs[0], saved(loss, [1, 3], tmp_path / "b")
+    with torch.no_grad():
+        expected = small(x)
+    for net in (sc.load(tmp_path / "b"), sc.load(tmp_path / "b", Structured), sc.load(tmp_path / "b", trust=True)):
+        with torch.no_grad():
+            answer = net(x)
+        assert isinstance(answer, type(expected))
+        for found, wanted in zip(tree_leaves(answer), tree_leaves(expected), strict=True):
+            assert far(found, wanted) <= 1e-12
 
 
 class TestWithoutSecateur:

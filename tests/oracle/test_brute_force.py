@@ -19,7 +19,7 @@ from secateur.errors import NoUnitsError
 from secateur.gated import GatedLoss
 from secateur.loop import remove_units
 from secateur.oracle import tail
-from secateur.stopping import never
+from secateur.stopping import Stop, never, units
 from secateur.trace import Trace
 
 ENGINES = pytest.mark.parametrize("engine", oracle.ENGINES)
@@ -68,9 +68,11 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize(("case", "dtype", "off"), COMBINATIONS, ids=str)
 def test_both_engines_agree_with_brute_force(case: Case, dtype: torch.dtype, off: str) -> None:
-    """At g = 1, all units; and with a third of the units off already."""
+    """At g = 1; and with a third of the units off already. All units in float64, some in float32."""
     loss = measurable(case, dtype, off)
-    assert_agreement(case, dtype, off, loss, loss.gates(), torch.arange(len(loss.units)))
+    everything = torch.arange(len(loss.units))
+    chosen = everything if dtype == torch.float64 or case.name in SMALL_AND_DEEP else everything[::3]
+    assert_agreement(case, dtype, off, loss, loss.gates(), chosen)
     assert_agreement(case, dtype, off, loss, *some(loss, 1, most=5))
 
 
@@ -145,8 +147,8 @@ def test_off_mean_by_hand() -> None:
 # -------------------------------------------------------------------------------------------- greedy sequences
 
 
-def greedy(loss: GatedLoss, engine: str) -> Trace:
-    return remove_units(loss, Oracle(engine), never(), min_units_per_site=0)
+def greedy(loss: GatedLoss, engine: str, stop: Stop | None = None) -> Trace:
+    return remove_units(loss, Oracle(engine), stop or never(), min_units_per_site=0)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +157,12 @@ def greedy(loss: GatedLoss, engine: str) -> Trace:
     ids=str,
 )
 def test_greedy_sequences_are_the_same_in_float64(case: Case, off: str) -> None:
+    """To the last unit for the networks that the issue names, five removals for the others."""
     loss = gated(case, off=off)
-    exact, reference = greedy(loss, "exact"), greedy(loss, "reference")
+    stop = never() if case.name in SMALL_AND_DEEP else units(min(5, len(loss.units)))
+    exact, reference = greedy(loss, "exact", stop), greedy(loss, "reference", stop)
     assert exact.removed == reference.removed
-    assert len(exact.removed) == len(loss.units)
+    assert len(exact.removed) >= min(5, len(loss.units))
 
 
 @pytest.mark.parametrize("case", [BY_NAME[name] for name in SMALL_AND_DEEP], ids=str)

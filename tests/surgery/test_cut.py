@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -354,6 +356,73 @@ class TestRefused:
         other = GatedLoss(nn.Sequential(nn.Linear(3, 9), nn.Linear(9, 2)).eval(), (self.x, torch.tensor([0, 1])))
         with pytest.raises(UnitError, match="no unit is called '0:8'"):
             sc.cut(model, [other.units["0:8"]], self.x)
+
+
+class TestMoves:
+    """Code that moves units about by numbers: the graph is put together again, whatever is left."""
+
+    class Moved(nn.Module):
+        def __init__(self, step: Callable[[Tensor], Tensor], width: int) -> None:
+            super().__init__()
+            self.maker, self.reader, self.step = nn.Linear(4, 6), nn.Linear(width, 3), step
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.reader(self.step(self.maker(x)))
+
+    STEPS: ClassVar[dict[str, tuple[Callable[[Tensor], Tensor], int]]] = {
+        "roll": (lambda h: h.roll(1, 1), 6),
+        "roll far": (lambda h: h.roll(-4, 1), 6),
+        "every second": (lambda h: h[:, 1::2], 3),
+        "repeat": (lambda h: h.repeat(1, 2), 12),
+        "tile": (lambda h: h.tile(3), 18),
+        "repeat each": (lambda h: h.repeat_interleave(2, 1), 12),
+        "flip": (lambda h: h.flip(1), 6),
+        "swap": (lambda h: torch.cat([h[:, 4:], h[:, :4]], 1), 6),
+        "shuffle": (lambda h: functional.channel_shuffle(h[:, :, None], 3)[:, :, 0], 6),
+        "pixels": (lambda h: functional.pixel_shuffle(h.repeat_interleave(4, 1)[:, :, None, None], 2).flatten(1), 24),
+    }
+
+    @pytest.mark.parametrize("name", STEPS)
+    def test_every_subset_of_the_units(self, name: str) -> None:
+        torch.manual_seed(0)
+        model, x = self.Moved(*self.STEPS[name]).double().eval(), torch.randn(5, 4, dtype=torch.float64)
+        network = network_for(model, x)
+        count = 0
+        for gone in itertools.chain.from_iterable(itertools.combinations(range(len(network.units)), n) for n in (1, 2)):
+            gates = torch.ones(len(network.units), dtype=torch.float64)
+            gates[list(gone)] = 0.0
+            try:
+                plan = plan_cut(network, list(gone))
+            except UnitError:  # all of a site
+                continue
+            with torch.no_grad():
+                assert far(cut_graph(network, plan)(x), network((x,), gates)) <= 1e-12
+            count += 1
+        assert count >= 2
+
+    @pytest.mark.parametrize(("rows", "columns"), [(3, 2), (2, 3)])
+    def test_a_scale_that_is_broadcast_over_units(self, rows: int, columns: int) -> None:
+        """One number for each row of a view: where a unit is a whole row, the number goes with it."""
+        torch.manual_seed(0)
+
+        class Scaled(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.fc1, self.fc2 = nn.Linear(4, 6), nn.Linear(6, 2)
+                self.scale = nn.Parameter(torch.rand(rows, 1))
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.fc2((self.fc1(x).view(-1, rows, columns) * self.scale).flatten(1))
+
+        model, x = Scaled().double().eval(), torch.randn(5, 4, dtype=torch.float64)
+        network = network_for(model, x)
+        gates = torch.ones(len(network.units), dtype=torch.float64)
+        gates[0] = 0.0
+        small = cut_graph(network, plan_cut(network, [0]))
+        with torch.no_grad():
+            assert far(small(x), network((x,), gates)) <= 1e-12
+        left = {parameter.numel() for name, parameter in small.named_parameters() if name == "scale"}
+        assert left == ({rows - 1} if rows > columns else {rows})
 
 
 def test_no_units_is_a_copy() -> None:
