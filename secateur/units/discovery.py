@@ -171,7 +171,6 @@ def _refuse_means(flow: Flow) -> None:
     """With off="mean" a cut adds a constant to the reader's bias: refuse the units of readers where that is not
     exact."""
     calls = Counter(argument(reader.node, 1) for reader in flow.readers)
-    biases = Counter(argument(reader.node, 2) for reader in flow.readers)
     for reader in flow.readers:
         node, contraction = reader.node, rules.RULES[operator_name(reader.node)].contraction
         bias = argument(node, 2)
@@ -179,8 +178,8 @@ def _refuse_means(flow: Flow) -> None:
             flow.labels.refuse(
                 reader.columns, node, "its mean can't move into the bias of a reader that pads with zeros"
             )
-        if calls[argument(node, 1)] > 1 or (bias is not None and biases[bias] > 1):
-            flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that several calls share")
+        if calls[argument(node, 1)] > 1 or (bias is not None and len(bias.users) > 1):
+            flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that is used more than once")
         if bias is not None and bias not in flow.graph.names:
             flow.labels.refuse(reader.columns, node, "its mean can't move into a bias that is computed")
 

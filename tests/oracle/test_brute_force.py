@@ -128,7 +128,7 @@ def test_off_mean_has_the_units_whose_mean_can_move_into_a_bias(case: Case) -> N
         reasons = {refusal.layer: refusal.reason for refusal in units.refused}
         assert all("mean can't move" in reasons[layer] for layer in lost)
     else:
-        with pytest.raises(NoUnitsError, match="mean can't move into a bias that several calls share"):
+        with pytest.raises(NoUnitsError, match="mean can't move into a bias that is used more than once"):
             gated(case, off="mean")
 
 
