@@ -20,7 +20,7 @@ MetricName = str | metrics.Metric
 
 def configuration_of(
     gated: GatedLoss,
-    judged: GatedLoss | None,
+    judged: GatedLoss,
     criterion: CriterionName,
     engine: EngineName,
     rerank_every: int | None,
@@ -42,7 +42,7 @@ def configuration_of(
         "min_units_per_site": min_units_per_site,
         "examples": len(gated.examples),
         "data": gated.examples.digest,
-        "validation": None if judged is None else {"examples": len(judged.examples), "data": judged.examples.digest},
+        "validation": None if judged is gated else {"examples": len(judged.examples), "data": judged.examples.digest},
         "metrics": list(watched),
         "seed": seed,
         "tile": gated.tile,

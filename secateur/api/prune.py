@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,51 +89,48 @@ def prune(
             MeasuredOnScoredExamples,
             stacklevel=2,
         )
-    costs = Costs(gated.network.graph, gated.units, off)
-
-    def measure(gates: Tensor) -> Measured:
-        error, scored = gated.measure(gates)
-        outputs = {gated: scored, judged: scored if validation is None else judged.outputs(gates)}
-        size = costs((gates == 0).cpu())
-        found = {name: metric(outputs[on].cpu(), on.targets.cpu()) for name, (metric, on) in watched.items()}
-        return Measured(error=float(error), metrics=found, params=size.params, bytes=size.bytes, flops=size.flops)
-
-    configuration = configuration_of(
-        gated,
-        None if validation is None else judged,
-        criterion,
-        engine,
-        rerank_every,
-        min_units_per_site,
-        watched,
-        seed,
-    )
+    configuration = configuration_of(gated, judged, criterion, engine, rerank_every, min_units_per_site, watched, seed)
     configuration["stop"] = str(stop)
     total, removable = len(gated.units), removable_count(gated.units, min_units_per_site)
     path = None if out is None else Path(out)
-    if path is None:
-        trace = Trace(total, removable)
-    else:
-        trace = RunDirectory.open(path, configuration, unit_count=total, removable=removable, resume=resume)
-    try:
-        with progress_bar(progress, trace, stop, removable) as advance:
-            remove_units(
-                gated,
-                chosen,
-                stop,
-                rerank_every,
-                min_units_per_site=min_units_per_site,
-                measure=measure,
-                trace=trace,
-                progress=advance,
-            )
-    finally:
-        if isinstance(trace, RunDirectory):
-            trace.close()
+    with (
+        (
+            nullcontext(Trace(total, removable))
+            if path is None
+            else RunDirectory.open(path, configuration, unit_count=total, removable=removable, resume=resume)
+        ) as trace,
+        progress_bar(progress, trace, stop, removable) as advance,
+    ):
+        remove_units(
+            gated,
+            chosen,
+            stop,
+            rerank_every,
+            min_units_per_site=min_units_per_site,
+            measure=_measurer(gated, judged, watched),
+            trace=trace,
+            progress=advance,
+        )
     result = Result(gated, trace, stop, configuration, path, type(model).__name__)
     if min_units_per_site:
         _ = result.model  # cut and proved now, so that a mismatch does not show only later
     return result
+
+
+def _measurer(
+    gated: GatedLoss, judged: GatedLoss, watched: Mapping[str, tuple[measures.Metric, GatedLoss]]
+) -> Callable[[Tensor], Measured]:
+    """What every step records of the network under its gates: error, metrics, and what the cut network would cost."""
+    costs = Costs(gated.network.graph, gated.units, gated.off)
+
+    def measure(gates: Tensor) -> Measured:
+        error, scored = gated.measure(gates)
+        outputs = {gated: scored, judged: scored if judged is gated else judged.outputs(gates)}
+        size = costs((gates == 0).cpu())
+        found = {name: metric(outputs[on].cpu(), on.targets.cpu()) for name, (metric, on) in watched.items()}
+        return Measured(error=float(error), metrics=found, params=size.params, bytes=size.bytes, flops=size.flops)
+
+    return measure
 
 
 def _metrics(
