@@ -164,12 +164,15 @@ class TestPrune:
         assert sum(p.numel() for p in result.model.parameters()) == result.step.params <= params // 2
         assert result.trace.steps[result.step.step - 1].params > params // 2
 
-    @pytest.mark.parametrize("case", [BY_NAME[name] for name in ("conv", "depthwise", "grouped", "prelu")], ids=str)
-    @pytest.mark.parametrize("off", ["zero", "mean"])
-    def test_sizes_of_every_step_are_those_of_the_cut_network(self, case: Case, off: Off) -> None:
+    @pytest.mark.parametrize(
+        ("name", "off"),
+        [("conv", "zero"), ("conv", "mean"), ("depthwise", "zero"), ("grouped", "zero"), ("prelu", "mean")],
+    )
+    def test_sizes_of_every_step_are_those_of_the_cut_network(self, name: str, off: Off) -> None:
         """Parameters and bytes are counted in the cut module, FLOPs in a capture of it."""
+        case = BY_NAME[name]
         result = sc.prune(case.model(), case.data(), loss=case.loss, off=off, metrics=(), progress=False)
-        for step in result.trace.steps:
+        for step in result.trace.steps[::4]:
             small = result.at(sc.stop.units(step.step)).model
             tensors = [*small.parameters(), *small.buffers()]
             assert step.params == sum(p.numel() for p in small.parameters())

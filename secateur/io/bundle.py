@@ -230,7 +230,7 @@ def _check_factory(model: nn.Module, plan: dict[str, Any], tensors: dict[str, Te
                 f"{tuple(whole or ())} "
                 "before pruning; pass the factory of the network that was pruned"
             )
-    layers = dict(model.named_modules())
+    layers = dict(model.named_modules(remove_duplicate=False))
     for name in added:  # biases, for the means of units that went
         path, _, leaf = name.rpartition(".")
         vacant = leaf == "bias" and path in layers and layers[path]._parameters.get("bias", layers) is None

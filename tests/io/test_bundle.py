@@ -150,6 +150,23 @@ def test_means_come_back_in_biases_that_were_not_there(tmp_path: Path) -> None:
         assert net.get_submodule("2").bias is not None
 
 
+def test_means_come_back_in_modules_with_two_names(tmp_path: Path) -> None:
+    class Aliased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 5), nn.Linear(5, 2, bias=False)
+            self.again = self.b
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.again(torch.tanh(self.a(x)))
+
+    torch.manual_seed(0)
+    loss = GatedLoss(Aliased().double().eval(), (torch.randn(6, 3, dtype=torch.float64),), "self", off="mean")
+    x, small = loss.examples.inputs[0], saved(loss, [1, 3], tmp_path / "b")
+    with torch.no_grad():
+        assert far(sc.load(tmp_path / "b", Aliased)(x), small(x)) <= 1e-12
+
+
 def test_aliases_come_back_tied(tmp_path: Path) -> None:
     """Modules with two names, one of them with buffers."""
 
