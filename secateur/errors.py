@@ -13,6 +13,7 @@
     │   └── RefusedUnitError      a unit that cannot be removed exactly
     ├── CriterionError            a criterion that does not apply to this network or loss
     ├── CutMismatch               the smaller network is not the gated one
+    ├── RankError                 another process of a distributed run is gone, or is of another mind
     ├── BundleError               a bundle or weights file that is damaged, hostile or of another kind
     └── RunError                  a run directory that cannot be used
         ├── RunLockedError        another process is in it
@@ -87,6 +88,10 @@ class CriterionError(SecateurError, RuntimeError):
 
 class CutMismatch(SecateurError, AssertionError):
     """The smaller network does not give the outputs of the gated one."""
+
+
+class RankError(SecateurError, RuntimeError):
+    """Another process of a distributed run is gone, or is of another mind."""
 
 
 class BundleError(SecateurError, ValueError):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from secateur import criteria, metrics, oracle
-from secateur.gated import GatedLoss
+from secateur.gated import GatedLoss, weights_digest
 
 CriterionName = str | criteria.Criterion
 EngineName = str | oracle.Engine | None
@@ -54,7 +52,11 @@ def configuration_of(
             {"layer": site.layer, "kind": site.kind, "units": [gated.units[u].name for u in site.units]}
             for site in gated.units.sites
         ],
-        "info": {"refused": [str(refusal) for refusal in gated.units.refused]},
+        "info": {
+            "refused": [str(refusal) for refusal in gated.units.refused],
+            "ranks": gated.executor.size,
+            "max_memory": gated.max_memory,
+        },
     }
 
 
@@ -66,11 +68,3 @@ def _version() -> str:
     from secateur import __version__
 
     return __version__
-
-
-def weights_digest(model: nn.Module) -> str:
-    found = hashlib.sha256()
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from secateur import metrics as measures
 from secateur.api.configuration import CriterionName, EngineName, MetricName, configuration_of
 from secateur.api.progress import progress_bar
 from secateur.api.result import Result
+from secateur.api.shared import shared
 from secateur.costs import Costs
 from secateur.errors import DataError, OptionError
-from secateur.gated import TILE, GatedLoss, LossFunction, Off
+from secateur.gated import GatedLoss, LossFunction, Off
 from secateur.loop import remove_units
 from secateur.ranking import removable_count
 from secateur.rundir import RunDirectory
@@ -48,7 +49,8 @@ def prune(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     min_units_per_site: int = 1,
-    tile: int = TILE,
+    tile: int | None = None,
+    max_memory: int | str | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
     progress: bool | Callable[[Step], object] = True,
@@ -80,10 +82,12 @@ def prune(
     if not isinstance(stop, stopping.Stop):
         raise OptionError(f"stop={stop!r} is no stop; expected sc.stop.fraction(0.8), or sc.stop.parse(...)")
     chosen = criteria.resolve(criterion, engine, seed)
-    gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device)
+    gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device, max_memory=max_memory)
     judged = gated if validation is None else gated.on(validation)
+    _require_untouched_examples(stop, gated, judged)
     watched = _metrics(metrics, stop, gated, judged)
-    if validation is None and any(not name.startswith(SCORED) for name in stop.metrics):
+    first = gated.executor.rank == 0
+    if first and validation is None and any(not name.startswith(SCORED) for name in stop.metrics):
         warnings.warn(
             f"{stop.describe()} is judged on the examples that rank the units, which flatters it; pass validation=",
             MeasuredOnScoredExamples,
@@ -93,13 +97,15 @@ def prune(
     configuration["stop"] = str(stop)
     total, removable = len(gated.units), removable_count(gated.units, min_units_per_site)
     path = None if out is None else Path(out)
+
+    def begin() -> AbstractContextManager[Trace]:
+        if path is None:
+            return nullcontext(Trace(total, removable))
+        return RunDirectory.open(path, configuration, unit_count=total, removable=removable, resume=resume)
+
     with (
-        (
-            nullcontext(Trace(total, removable))
-            if path is None
-            else RunDirectory.open(path, configuration, unit_count=total, removable=removable, resume=resume)
-        ) as trace,
-        progress_bar(progress, trace, stop, removable) as advance,
+        shared(gated.executor, begin) as trace,
+        progress_bar(progress if first else False, trace, stop, getattr(chosen, "report", None)) as advance,
     ):
         remove_units(
             gated,
@@ -111,7 +117,7 @@ def prune(
             trace=trace,
             progress=advance,
         )
-    result = Result(gated, trace, stop, configuration, path, type(model).__name__)
+    result = Result(gated.alone(), trace, stop, configuration, path, type(model).__name__)
     if min_units_per_site:
         _ = result.model  # cut and proved now, so that a mismatch does not show only later
     return result
@@ -133,6 +139,16 @@ def _measurer(
     return measure
 
 
+def _require_untouched_examples(stop: stopping.Stop, gated: GatedLoss, judged: GatedLoss) -> None:
+    """Raises: OptionError for a stop that certifies, where no examples are left for it that rank no unit."""
+    if stop.needs_validation and judged.examples.digest == gated.examples.digest:
+        given = "no validation set" if judged is gated else "the scored examples again as validation set"
+        raise OptionError(
+            f"the stop {stop} certifies what it measures, and got {given}; expected examples that rank no unit, since "
+            "the removals were chosen to suit those that do. Pass validation=(x, y), or use metric_drop."
+        )
+
+
 def _metrics(
     wanted: Sequence[MetricName] | None, stop: stopping.Stop, gated: GatedLoss, judged: GatedLoss
 ) -> dict[str, tuple[measures.Metric, GatedLoss]]:
@@ -151,5 +167,9 @@ def _metrics(
         on = gated if name.startswith(SCORED) else judged
         if on.examples.target is None:
             raise DataError(f"the metric {name!r} needs targets; pass (x, y), or a validation set that has them")
-        found[name] = measures.resolve(name.removeprefix(SCORED) if isinstance(wish, str) else wish), on
+        plain = name.removeprefix(SCORED)
+        if isinstance(wish, str) and measures.is_count(plain):
+            found[name] = measures.count_metric(plain, on.outputs().cpu()), on
+        else:
+            found[name] = measures.resolve(plain if isinstance(wish, str) else wish), on
     return found

@@ -105,7 +105,7 @@ class Result:
     ) -> Path:
         """Write the run as one self-contained page; by default report.html in the run directory.
 
-        `others`: labelled steps of other runs, for comparison in its figures.
+        `others`: labelled steps of other runs, for comparison in its figures. Of several ranks only the first writes.
 
         Raises: OptionError without a path for a run that has no directory.
         """
@@ -115,15 +115,20 @@ class Result:
             if self.path is None:
                 raise OptionError('this run has no directory; say where: result.report("report.html")')
             path = self.path / "report.html"
+        if self.loss.executor.rank > 0:
+            return Path(path)
         return write_report(path, self._report_data(others))
 
     def save(self, path: str | os.PathLike[str], *, report: str | os.PathLike[str] | None = None) -> Path:
         """Write the bundle: plan.json, model.safetensors, model.pt2, load.py and report.html.
 
-        `report`: a page that `Result.report` wrote already, to be copied; by default it is made.
+        `report`: a page that `Result.report` wrote already, to be copied; by default it is made. Of several ranks only
+        the first writes.
 
         Raises: BundleError where the folder holds something else.
         """
+        if self.loss.executor.rank > 0:
+            return Path(path)
         if report is not None:
             return save_bundle(path, self.loss.network, self._positions, self.model, Path(report))
         with tempfile.TemporaryDirectory() as aside:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from secateur import criteria
 from secateur.api.configuration import CriterionName, EngineName
-from secateur.gated import TILE, GatedLoss, LossFunction, Off
+from secateur.gated import GatedLoss, LossFunction, Off
 from secateur.units import UnitSet
 
 
@@ -31,7 +31,8 @@ def score(
     criterion: CriterionName = "oracle",
     engine: EngineName = None,
     off: Off = "zero",
-    tile: int = TILE,
+    tile: int | None = None,
+    max_memory: int | str | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
 ) -> Scores:
@@ -57,5 +58,5 @@ def score(
     {'0:0': -1.5, '0:1': -1.5}
     """
     chosen = criteria.resolve(criterion, engine, seed)
-    gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device)
+    gated = GatedLoss(model, data, loss, off=off, tile=tile, device=device, max_memory=max_memory)
     return Scores(chosen(gated, torch.arange(len(gated.units), device=gated.device)).cpu(), gated.units)

@@ -1,12 +1,12 @@
 """E(g): the gated network and its error."""
 
 from secateur.gated.answers import OUTPUT_TOLERANCES, answer, exactly
-from secateur.gated.loss import TILE, GatedLoss, LossFunction, Tile, finite
+from secateur.gated.digest import weights_digest
+from secateur.gated.loss import GatedLoss, LossFunction, Tile, finite
 from secateur.gated.network import GatedNetwork, Off
 
 __all__ = [
     "OUTPUT_TOLERANCES",
-    "TILE",
     "GatedLoss",
     "GatedNetwork",
     "LossFunction",
@@ -15,4 +15,5 @@ __all__ = [
     "answer",
     "exactly",
     "finite",
+    "weights_digest",
 ]

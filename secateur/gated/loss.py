@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
+from torch.fx import Node
 
 from secateur import losses
 from secateur.errors import (
@@ -16,6 +18,7 @@ from secateur.errors import (
     NondeterministicError,
     NonFiniteError,
     OptionError,
+    RankError,
     SecateurError,
     TraceError,
     UnitError,
@@ -30,11 +33,18 @@ from secateur.gated.answers import (
     require_evaluation_mode,
     require_no_dropout,
 )
+from secateur.gated.before import Before, Under
+from secateur.gated.digest import weights_digest
+from secateur.gated.executor import Executor, Rows, Serial, choose, own_device
+from secateur.gated.memory import Memory, memory_size
 from secateur.gated.network import GatedNetwork, Off
 from secateur.units import Graph, UnitSet, discover
+from secateur.units.graph import Env, shape_for_one
 
 LossFunction = Callable[[Any, Any], Tensor]
-TILE = 512
+SMALLEST_TILE, LARGEST_TILE = 32, 1024
+CACHED = 1 << 20
+"""Elements that a core's cache about holds."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,11 @@ class GatedLoss:
     """E(g), the loss of the gated network summed over the examples, in float64.
 
         E(g) = sum_n loss(f(x_n; g), y_n)
+
+    Examples are evaluated `tile` at a time, and tiles added up in their order; under torchrun the ranks take whole
+    tiles, and each holds the same sums, to the bit. `max_memory`, in bytes or as "256MB", is how much an evaluation
+    may take beside the network and its data: half for caches, half for candidates. By default a working set of some
+    tens of megabytes, and caches of up to 1 GiB. It changes the pace; the tile is what sums are rounded by.
 
     Shape:
         gates (K,) -> scalar; (B, K) -> (B,). One gate a unit, in the order of `units`; no gates: all on.
@@ -84,12 +99,13 @@ class GatedLoss:
         loss: str | LossFunction = "cross_entropy",
         *,
         off: Off = "zero",
-        tile: int = TILE,
+        tile: int | None = None,
         device: torch.device | str | None = None,
+        max_memory: int | str | None = None,
     ) -> None:
         if off not in ("zero", "mean"):
             raise OptionError(f"off={off!r}; expected 'zero' or 'mean'")
-        if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
+        if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
             raise OptionError(f"tile={tile!r}; expected a number of examples, 1 or more")
         if not (isinstance(loss, str) or callable(loss)) or isinstance(loss, nn.modules.loss._Loss):
             raise OptionError(
@@ -97,22 +113,27 @@ class GatedLoss:
                 "one loss for each example"
             )
         require_evaluation_mode(model)
+        self.max_memory = memory_size(max_memory)
         if device is not None:
-            model = model.to(device)
-        self.model, self.loss, self.off, self.tile = model, loss, off, tile
+            model = model.to(own_device(device))
+        self.model, self.loss, self.off, self.tile = model, loss, off, tile or SMALLEST_TILE
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.executor: Executor = choose(self.device)
         self.examples = read(data, model)
+        self._target: Tensor | None = None
+        self._require_same_on_all_ranks()
         self._require_fit()
         graph = Graph.trace(
             model, [x[:2].to(self.device) for x in self.examples.args], _map(self.examples.kwargs, 2, self.device)
         )
         require_no_dropout(graph)
         self._require_one_answer()
+        self.tile = tile or fitting_tile(graph)
         self.units = discover(graph, off)
         self.network = GatedNetwork(graph, self.units, off)
         if off == "mean":
             with exactly(), torch.no_grad():
-                self.network.measure_means(self._inputs(*span) for span in self.spans())
+                self.network.take_means(self.total(lambda tile: self.network.sums(tile.inputs)))
         self._prepare()
 
     def on(self, data: Any) -> GatedLoss:
@@ -120,6 +141,7 @@ class GatedLoss:
         other = object.__new__(GatedLoss)
         other.__dict__.update(self.__dict__)
         other.examples = read(data, self.model)
+        other._require_same_on_all_ranks()
         other._require_fit()
         other._prepare()
         return other
@@ -157,11 +179,13 @@ class GatedLoss:
                 f"{type(self.model).__name__} answers an example differently in other company: something couples the "
                 "examples of a batch. Units can't be scored example by example then."
             )
-        self._target: Tensor | None = None
+        self._target = None
+        network, tile = self.network, min(self.tile, len(self.examples))
+        self.memory = Memory.of(self.max_memory, network.graph, network.readings, tile, self.dtype)
+        self._before = Before(self.network, self.examples, self.memory.cache // 2)
+        self._under = Under(self.memory.cache // 2)
         if self.loss == "self":
-            with exactly(), torch.no_grad():
-                answers = [answer(self.network(self._inputs(*span), ones)).to(torch.float64) for span in self.spans()]
-            self._target = torch.cat(answers)
+            self._target = self.outputs(ones).to(torch.float64)
         elif isinstance(self.loss, str):
             losses.resolve(self.loss)
             if self.examples.target is None:
@@ -180,6 +204,18 @@ class GatedLoss:
                 f"{type(self.model).__name__} gave two answers to the same examples; scoring needs a network that is a "
                 "function of its input. Switch off dropout, sampling and noise in evaluation mode."
             )
+
+    def _require_same_on_all_ranks(self) -> None:
+        """Raises: RankError, on every rank, where the ranks of a distributed run hold other weights or examples."""
+        if self.executor.size > 1:
+            mine = {"weights": weights_digest(self.model), "examples": self.examples.digest}
+            found = self.executor.gather(mine)
+            for key in mine:
+                if len({held[key] for held in found}) > 1:
+                    raise RankError(
+                        f"the ranks hold different {key}; expected the same on each. Load them from a file, or draw "
+                        "them with a seed that does not depend on the rank."
+                    )
 
     def _require_fit(self) -> None:
         """Raises: DataError where the network can't run on the inputs."""
@@ -210,7 +246,65 @@ class GatedLoss:
 
     def tiles(self) -> Iterator[Tile]:
         for start, stop in self.spans():
-            yield Tile(start, stop, self._inputs(start, stop), self._batch(start, stop))
+            yield self._tile(start, stop)
+
+    def total(self, function: Callable[[Tile], Tensor]) -> Tensor:
+        """The sum over the tiles, in their order, of what the function gives; on every rank the same bits."""
+        total = None
+        for (found,) in self._map(lambda tile: (function(tile),)):
+            total = found if total is None else total + found
+        return cast(Tensor, total)  # there is always an example
+
+    def collect(self, function: Callable[[Tile], Tensor]) -> Tensor:
+        """What the function gives for the examples of each tile, one tile after the other, on every rank."""
+        return torch.cat([found for (found,) in self._map(lambda tile: (function(tile),))])
+
+    def _map(self, function: Callable[[Tile], Rows]) -> Iterator[Rows]:
+        spans = list(self.spans())
+        return self.executor.map(lambda at: function(self._tile(*spans[at])), len(spans))
+
+    def alone(self) -> GatedLoss:
+        """The same E(g), evaluated by this process alone: for what only one rank does, such as a report."""
+        other = object.__new__(GatedLoss)
+        other.__dict__.update(self.__dict__)
+        other.executor = Serial(self.executor.rank)
+        return other
+
+    def through(self, network: GatedNetwork) -> GatedLoss:
+        """E(g) on the same examples of another network with the same units: one that stands in for this."""
+        other = object.__new__(GatedLoss)
+        other.__dict__.update(self.__dict__)
+        other.network = network
+        other._under = Under(0)
+        other._before = Before(network, self.examples, 0)  # what this one keeps went through its own network
+        return other
+
+    @property
+    def cache_budget(self) -> int:
+        """Bytes that caches of what does not depend on the gates may hold."""
+        return self.memory.cache
+
+    def _tile(self, start: int, stop: int) -> Tile:
+        return Tile(start, stop, self._inputs(start, stop), self._batch(start, stop))
+
+    def answers(self, tile: Tile, gates: Tensor) -> Any:
+        """The network's answers to the examples of a tile."""
+        return self.network.graph.result(self.under(tile, gates))
+
+    def before(self, tile: Tile) -> Env:
+        """The network's values up to the first gates, which are the same under any."""
+        if self._before.examples is not self.examples:  # a tile of chosen examples: see oracle/sampling.py
+            return self.network.before(self.network.graph.leaves(tile.inputs, self.device))
+        return self._before((tile.start, tile.stop), tile.inputs, self.device)
+
+    def under(self, tile: Tile, gates: Tensor, keep: Collection[Node] = ()) -> Env:
+        """The network's values under these gates: its answer, and those of `keep`. They are not to be changed."""
+        before = self.before(tile)
+        stamp = self._before.stamp
+        if torch.is_grad_enabled() or stamp is None or self._before.examples is not self.examples:
+            return self.network.after(before, gates, keep)
+        span = tile.start, tile.stop
+        return self._under(span, stamp, gates, before, keep, lambda nodes: self.network.after(before, gates, nodes))
 
     def _inputs(self, start: int, stop: int) -> tuple[Tensor, ...]:
         return tuple(x[start:stop].to(self.device) for x in self.examples.inputs)
@@ -255,50 +349,50 @@ class GatedLoss:
         gates = self._gates(gates)
         if gates.dim() == 2:
             return torch.stack([self(row) for row in gates]) if len(gates) else gates.new_zeros(0)
-        total = gates.new_zeros(())
-        for tile in self.tiles():
-            total = total + self.tile_losses(tile, gates).sum()
-        return total
+        if torch.is_grad_enabled() and gates.requires_grad and self.executor.size > 1:
+            return self.alone()(gates)  # a graph of operations does not reach over processes
+        return self.total(lambda tile: self.tile_losses(tile, gates).sum())
 
     def per_example(self, gates: Float[Tensor, " units"] | None = None) -> Float64[Tensor, " examples"]:
         """The loss of each example under these gates: what E adds up."""
         gates = self._gates(gates)
         with torch.no_grad():
-            return torch.cat([self.tile_losses(tile, gates) for tile in self.tiles()])
+            return self.collect(lambda tile: self.tile_losses(tile, gates))
 
     def tile_losses(self, tile: Tile, gates: Tensor) -> Float64[Tensor, " examples"]:
         """The losses of one tile, refused where they are not finite."""
         with exactly():
-            values = self.losses(self.network(tile.inputs, gates), tile)
+            values = self.losses(self.answers(tile, gates), tile)
         return finite(values, tile, gates, self.units)
 
     def measure(self, gates: Float[Tensor, " units"] | None = None) -> tuple[Float64[Tensor, ""], Tensor]:
         """E(g), and the network's answers to all examples, in one pass."""
         gates = self._gates(gates)
-        total, answers = gates.new_zeros(()), []
+
+        def both(tile: Tile) -> Rows:
+            output = self.answers(tile, gates)
+            return finite(self.losses(output, tile), tile, gates, self.units).sum(), answer(output)
+
         with exactly(), torch.no_grad():
-            for tile in self.tiles():
-                output = self.network(tile.inputs, gates)
-                total = total + finite(self.losses(output, tile), tile, gates, self.units).sum()
-                answers.append(answer(output))
-        return total, torch.cat(answers)
+            errors, answers = zip(*self._map(both), strict=True)
+        return functools.reduce(torch.add, errors), torch.cat(answers)
 
     def outputs(self, gates: Float[Tensor, " units"] | None = None) -> Tensor:
         """The network's answers to all examples under these gates."""
         gates = self._gates(gates)
         with exactly(), torch.no_grad():
-            return torch.cat([answer(self.network(tile.inputs, gates)) for tile in self.tiles()])
+            return self.collect(lambda tile: answer(self.answers(tile, gates)))
 
     def gradient(self, gates: Float[Tensor, " units"] | None = None) -> Float64[Tensor, " units"]:
         """dE/dg, exact, by one backward pass."""
         gates = self._gates(gates)
-        total = torch.zeros_like(gates)
-        for tile in self.tiles():
+
+        def slope(tile: Tile) -> Tensor:
             leaf = gates.detach().clone().requires_grad_(True)
             with torch.enable_grad():
-                (slope,) = torch.autograd.grad(self.tile_losses(tile, leaf).sum(), leaf)
-            total += slope
-        return total
+                return torch.autograd.grad(self.tile_losses(tile, leaf).sum(), leaf)[0]
+
+        return self.total(slope)
 
     def curvature(
         self, gates: Float[Tensor, " units"] | None = None, units: Tensor | None = None, chunk: int = 64
@@ -309,26 +403,25 @@ class GatedLoss:
         """
         gates = self._gates(gates).detach()
         asked = torch.arange(len(self.units), device=self.device) if units is None else units.to(self.device)
-        total = torch.zeros(len(asked), dtype=torch.float64, device=self.device)
-        for tile in self.tiles():
 
-            def error(g: Tensor, tile: Tile = tile) -> Tensor:
-                return self.losses(self.network(tile.inputs, g), tile).sum()
+        def of_tile(tile: Tile) -> Tensor:
+            before, network = self.before(tile), self.network
 
-            def second(unit: Tensor, error: Callable[[Tensor], Tensor] = error) -> Tensor:
+            def error(g: Tensor) -> Tensor:
+                return self.losses(network.graph.result(network.after(before, g)), tile).sum()
+
+            def second(unit: Tensor) -> Tensor:
                 direction = (torch.arange(len(gates), device=gates.device) == unit).to(gates.dtype)
                 row = torch.func.jvp(torch.func.grad(error), (gates,), (direction,))[1]
                 return (row * direction).sum()
 
-            with exactly():
-                for start in range(0, len(asked), chunk):
-                    part = asked[start : start + chunk]
-                    if self.maps:
-                        values = torch.func.vmap(second)(part)
-                    else:
-                        values = torch.stack([second(unit) for unit in part])
-                    total[start : start + chunk] += values
-        return total
+            parts = asked.split(chunk)
+            if self.maps:
+                return torch.cat([torch.func.vmap(second)(part) for part in parts])
+            return torch.stack([second(unit) for unit in asked])
+
+        with exactly():
+            return self.total(of_tile)
 
     def _gates(self, gates: Tensor | None) -> Tensor:
         if gates is None:
@@ -353,6 +446,15 @@ def finite(values: Tensor, tile: Tile, gates: Tensor, units: UnitSet) -> Tensor:
         state = f"with {off} of {len(units)} units off" if off else "of the untouched network"
         raise NonFiniteError(f"the loss of example {bad} is NaN or infinite {state}; it can't be compared")
     return values
+
+
+def fitting_tile(graph: Graph) -> int:
+    """How many examples a tile holds where nothing is said: a power of two, so that the network's largest value about
+    fills a core's cache. It follows from the network alone, so the same run has the same tiles anywhere."""
+    values = [node for node in graph.nodes if isinstance(node.meta.get("val"), Tensor)]
+    largest = max((torch.Size(shape_for_one(node)).numel() for node in values), default=1)
+    fits = CACHED // max(1, largest)
+    return min(LARGEST_TILE, max(SMALLEST_TILE, 1 << (fits.bit_length() - 1) if fits else 0))
 
 
 def _map(values: dict[str, Tensor], count: int, device: torch.device) -> dict[str, Tensor]:
