@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -38,10 +40,57 @@ class Oracle:
     engine: str | engines.Engine = "exact"
     estimates_error = True
 
-    def using(self, engine: str | engines.Engine) -> Oracle:
-        """The same criterion by another engine. Raises: UnknownNameError."""
-        engines.resolve(engine)
-        return replace(self, engine=engine)
+    def using(self, engine: str | engines.Engine, seed: int | None = None) -> Oracle | PartialOracle:
+        """The same criterion by another engine, with this seed where it draws. Raises: UnknownNameError."""
+        found: Any = engines.begin(engine, seed)
+        return PartialOracle(found) if getattr(found, "partial", False) else Oracle(engine)
+
+    def begin(self) -> Oracle | PartialOracle:
+        """The criterion for one run: an engine that measures only some units gets a memory of its own.
+
+        Without it (as in `Oracle("lazy")(loss, alive)`) every unit is measured. Raises: UnknownNameError.
+        """
+        return self.using(self.engine)
 
     def __call__(self, loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, " alive"]:
         return engines.resolve(self.engine)(loss, loss.gates(alive), alive)
+
+
+class PartialOracle:
+    """The oracle by an engine that measures only what it must to tell the lowest score, and remembers.
+
+        score_u = E(g - e_u) - E(g), NaN where it was not measured
+
+    Shape:
+        alive (n,) positions, candidates (m,) those of them that may be removed -> (n,) float64. Without candidates, all
+        alive units are measured.
+    Units:
+        change of the error, summed over examples; the lowest goes first.
+    Raises:
+        what the engine raises.
+    Source:
+        The paper (arXiv 1701.04465), section 2.1; docs/oracle.md.
+    """
+
+    estimates_error = True
+    partial = True
+
+    def __init__(self, engine: engines.PartialEngine) -> None:
+        self.engine = engine
+
+    def __call__(
+        self, loss: GatedLoss, alive: Int64[Tensor, " alive"], candidates: Int64[Tensor, " candidates"] | None = None
+    ) -> Float64[Tensor, " alive"]:
+        return self.engine(loss, loss.gates(alive), alive, candidates)
+
+    def state(self) -> dict[str, Any]:
+        """What the engine remembers, JSON-able: saved with each ranking."""
+        return self.engine.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state` told."""
+        self.engine.restore(state)
+
+    def report(self) -> dict[str, Any]:
+        """What the run has cost, and how sure its choices were."""
+        return self.engine.report()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from secateur.gated import GatedLoss
-from secateur.oracle.tail import chunks
+from secateur.oracle.changes import Changes
 
 
 def exact(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
@@ -21,9 +21,5 @@ def exact(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
     Source:
         The paper (arXiv 1701.04465), section 2.1, by the update y - W_u x_u of a reader's output (see tail.py).
     """
-    scores = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
     with torch.no_grad():
-        for chunk in chunks(loss, gates, units.tolist()):
-            off = chunk.losses(gates.new_zeros(len(chunk.candidates)))
-            scores[chunk.candidates] += (off - chunk.on).sum(1)
-    return scores
+        return loss.total(Changes(loss, gates, units).totals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from secateur.gated import GatedLoss
+from secateur.gated import GatedLoss, Tile
 
 
 def reference(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
@@ -20,12 +20,15 @@ def reference(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
     Source:
         The paper (arXiv 1701.04465), section 2.1: brute force.
     """
-    scores = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
+
+    def changes(tile: Tile) -> Tensor:
+        on = loss.tile_losses(tile, gates)
+        found = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
+        for at, unit in enumerate(units.tolist()):
+            without = gates.clone()
+            without[unit] = 0.0
+            found[at] = (loss.tile_losses(tile, without) - on).sum()
+        return found
+
     with torch.no_grad():
-        for tile in loss.tiles():
-            on = loss.tile_losses(tile, gates)
-            for at, unit in enumerate(units.tolist()):
-                without = gates.clone()
-                without[unit] = 0.0
-                scores[at] += (loss.tile_losses(tile, without) - on).sum()
-    return scores
+        return loss.total(changes)

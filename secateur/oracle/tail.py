@@ -19,19 +19,28 @@ from torch.fx import Node
 from secateur.gated import GatedLoss, GatedNetwork, Tile, exactly, finite
 from secateur.units.graph import Env, argument, run, shape_for_one
 
-WORKING_SET = 1 << 20
-"""Elements of the largest value that a chunk of candidates makes: in float32 about what the cores' caches hold."""
+ALONE = 4
+"""Up to so many candidates run one by one: where few fit, one fills the cache, and is faster by itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What has to run when the gate of a unit with these readers changes."""
+
+    first: tuple[Node, ...]  # readers that see the change through the unit alone
+    nodes: tuple[Node, ...]  # the operators that depend on those, in order, the first readers left out
+    again: frozenset[Node]  # the other readers of the unit, among those operators
+    largest: int  # elements of the largest value there, for one example
+
+
+@dataclass(frozen=True, eq=False)
 class Front:
-    """Candidates with the same readers, and what has to run when one of their gates changes."""
+    """Candidates with the same readers."""
 
+    tail: Tail
     candidates: Tensor  # positions in the list of candidates
     units: Tensor  # their units
-    first: Mapping[Node, Tensor]  # readers that see the change through the unit alone: (candidates, columns of each)
-    tail: tuple[Node, ...]  # the operators that depend on those, in order, the first readers left out
-    largest: int  # elements of the largest value there, for one example
+    first: Mapping[Node, Tensor]  # for each first reader the columns of each candidate: (candidates, columns)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Chunk:
 
         Shape: gains (candidates,) -> (candidates, examples) float64.
         """
-        loss, network, base = self.loss, self.loss.network, self.base
+        loss, network, base, tail = self.loss, self.loss.network, self.base, self.front.tail
         units = self.front.units[self.part].to(gains.device)
         nodes = list(self.front.first)
         pieces = [_pieces(network, node, base, self.front.first[node][self.part].to(gains.device)) for node in nodes]
@@ -67,8 +76,11 @@ class Chunk:
             env = dict(base)
             for node, (value, weight) in zip(nodes, updates, strict=True):
                 env[node] = base[node] + _contract(node, value * (gain - 1).to(value.dtype), weight)
-            changed = torch.where(positions == unit, gain, self.gates)
-            network.graph.run(env, nodes=self.front.tail, replace=network.replace(changed))
+            # A unit that is read again further on has its own gates there; elsewhere all candidates share theirs.
+            own, shared = network.replace(torch.where(positions == unit, gain, self.gates)), network.replace(self.gates)
+            network.graph.run(
+                env, tail.nodes, lambda node, env: (own if node in tail.again else shared)(node, env), keep=()
+            )
             return loss.losses(network.graph.result(env), self.tile) if loss.maps else [env[item] for item in outputs]
 
         with exactly():
@@ -80,55 +92,87 @@ class Chunk:
         finite(results.detach().sum(0), self.tile, self.gates, loss.units)
         return results
 
-
-def chunks(loss: GatedLoss, gates: Tensor, units: Sequence[int], working_set: int = WORKING_SET) -> Iterator[Chunk]:
-    """Every candidate on every tile; `units` may name a unit more than once (for several gains)."""
-    fronts = find_fronts(loss.network, units)
-    for tile in loss.tiles():
+    def off(self) -> Tensor:
+        """The losses of the examples with each candidate off: (candidates, examples) float64."""
+        if len(self.candidates) > ALONE:
+            return self.losses(self.gates.new_zeros(len(self.candidates)))
         with torch.no_grad(), exactly():
-            base = base_forward(loss.network, tile, gates, fronts)
-            on = finite(loss.losses(loss.network.graph.result(base), tile), tile, gates, loss.units)
-        for front in fronts:
-            step = max(1, working_set // (front.largest * len(tile)))
-            for start in range(0, len(front.units), step):
-                yield Chunk(loss, gates, tile, base, on, front, slice(start, start + step))
+            found = torch.stack([self._alone(at) for at in range(len(self.front.units))[self.part]])
+        finite(found.sum(0), self.tile, self.gates, self.loss.units)
+        return found
+
+    def _alone(self, at: int) -> Tensor:
+        """The same for one candidate of the front, without torch.func: no copies are made to hold many side by side."""
+        loss, network, base, tail = self.loss, self.loss.network, self.base, self.front.tail
+        env = dict(base)
+        for node in tail.first:
+            columns = self.front.first[node][at : at + 1].to(loss.device)
+            (value,), (weight,) = _pieces(network, node, base, columns)
+            env[node] = base[node] - _contract(node, value, weight)
+        unit = self.front.units[at : at + 1].to(loss.device)
+        own, shared = network.replace(self.gates.index_fill(0, unit, 0.0)), network.replace(self.gates)
+        network.graph.run(
+            env, tail.nodes, lambda node, env: (own if node in tail.again else shared)(node, env), keep=()
+        )
+        return loss.losses(network.graph.result(env), self.tile)
+
+
+def chunks(loss: GatedLoss, gates: Tensor, tile: Tile, fronts: Sequence[Front], passes: int = 1) -> Iterator[Chunk]:
+    """Every candidate of these fronts on one tile, as many at a time as the memory is for; `passes` is how many times
+    over the values of a chunk are held (more than once by a backward pass)."""
+    base, on = base_forward(loss, gates, tile, fronts)
+    for front in fronts:
+        yield from chunks_of(loss, gates, tile, front, base, on, passes)
+
+
+def chunks_of(
+    loss: GatedLoss, gates: Tensor, tile: Tile, front: Front, base: Env, on: Tensor, passes: int = 1
+) -> Iterator[Chunk]:
+    """The candidates of one front, given the base forward."""
+    step = loss.memory.at_once(passes * front.tail.largest * len(tile))
+    for start in range(0, len(front.units), step):
+        yield Chunk(loss, gates, tile, base, on, front, slice(start, start + step))
 
 
 def find_fronts(network: GatedNetwork, units: Sequence[int]) -> list[Front]:
-    """Group candidates by the readers that they reach, and by how many columns they have there."""
-    columns: dict[int, dict[Node, list[int]]] = {unit: {} for unit in units}
-    for node, reading in network.readings.items():
-        for column, owner in enumerate(reading.owner.tolist()):
-            if owner in columns:
-                columns[owner].setdefault(node, []).append(column)
+    """Group candidates by the readers that they reach, and by how many columns they have there; `units` may name a unit
+    more than once (for several gains)."""
+    columns = network.columns
     groups: dict[tuple[tuple[Node, int], ...], list[int]] = {}
     for candidate, unit in enumerate(units):
         groups.setdefault(tuple((node, len(found)) for node, found in columns[unit].items()), []).append(candidate)
     fronts = []
     for key, members in groups.items():
-        readers = [node for node, _ in key]
-        affected = network.graph.descendants(readers)
-        first = [node for node in readers if argument(node, 0) not in affected]
-        tail = tuple(node for node in network.graph.nodes if node in affected and node not in first)
-        values = [node for node in (*first, *tail) if isinstance(node.meta.get("val"), Tensor)]
-        largest = max(torch.Size(shape_for_one(node)).numel() for node in values)
-        first_columns = {node: torch.tensor([columns[units[at]][node] for at in members]) for node in first}
-        chosen = torch.tensor([units[at] for at in members])
-        fronts.append(Front(torch.tensor(members), chosen, first_columns, tail, largest))
+        tail = _tail(network, tuple(node for node, _ in key))
+        first = {node: torch.tensor([columns[units[at]][node] for at in members]) for node in tail.first}
+        fronts.append(Front(tail, torch.tensor(members), torch.tensor([units[at] for at in members]), first))
     return fronts
 
 
-def base_forward(network: GatedNetwork, tile: Tile, gates: Tensor, fronts: Sequence[Front]) -> Env:
-    """The network's values under these gates: those that some front starts from, and its answer."""
+def _tail(network: GatedNetwork, readers: tuple[Node, ...]) -> Tail:
+    if readers not in network.tails:
+        affected = network.graph.descendants(readers)
+        first = tuple(node for node in readers if argument(node, 0) not in affected)
+        nodes = tuple(node for node in network.graph.nodes if node in affected and node not in first)
+        values = [node for node in (*first, *nodes) if isinstance(node.meta.get("val"), Tensor)]
+        largest = max(torch.Size(shape_for_one(node)).numel() for node in values)
+        network.tails[readers] = Tail(first, nodes, frozenset(readers).difference(first), largest)
+    return network.tails[readers]
+
+
+def base_forward(loss: GatedLoss, gates: Tensor, tile: Tile, fronts: Sequence[Front]) -> tuple[Env, Tensor]:
+    """The network's values under these gates from which the fronts start, and the losses of the examples."""
     keep: set[Node] = set()
-    for front in fronts:
-        inside = set(front.tail)
-        for node in front.first:
+    for tail in {front.tail for front in fronts}:
+        inside = set(tail.nodes)
+        for node in tail.first:
             keep |= {node, *node.all_input_nodes}
-        for node in front.tail:
+        for node in tail.nodes:
             keep |= {source for source in node.all_input_nodes if source not in inside}
-    env = network.graph.leaves(tile.inputs, gates.device)
-    return network.graph.run(env, replace=network.replace(gates), keep=keep)
+    with torch.no_grad(), exactly():
+        base = loss.under(tile, gates, keep)
+        on = finite(loss.losses(loss.network.graph.result(base), tile), tile, gates, loss.units)
+    return base, on
 
 
 def second_derivatives(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
@@ -138,16 +182,21 @@ def second_derivatives(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
 
     Shape: gates (K,), units (n,) positions, on in `gates` -> (n,) float64.
     """
-    found = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
-    for chunk in chunks(loss, gates, units.tolist(), WORKING_SET // 4):  # what the passes keep takes room too
-        gains = torch.ones(len(chunk.candidates), dtype=gates.dtype, device=gates.device, requires_grad=True)
-        with torch.enable_grad():
-            (slope,) = torch.autograd.grad(chunk.losses(gains).sum(), gains, create_graph=True)
-            if slope.requires_grad:  # a slope that depends on no gain is the same everywhere
-                (curvature,) = torch.autograd.grad(slope.sum(), gains, allow_unused=True)
-                if curvature is not None:
-                    found[chunk.candidates] += curvature
-    return found
+    fronts = find_fronts(loss.network, units.tolist())
+
+    def curvatures(tile: Tile) -> Tensor:
+        found = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
+        for chunk in chunks(loss, gates, tile, fronts, passes=4):
+            gains = torch.ones(len(chunk.candidates), dtype=gates.dtype, device=gates.device, requires_grad=True)
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(chunk.losses(gains).sum(), gains, create_graph=True)
+                if slope.requires_grad:  # a slope that depends on no gain is the same everywhere
+                    (curvature,) = torch.autograd.grad(slope.sum(), gains, allow_unused=True)
+                    if curvature is not None:
+                        found[chunk.candidates] = curvature
+        return found
+
+    return loss.total(curvatures)
 
 
 def _pieces(network: GatedNetwork, node: Node, base: Env, columns: Tensor) -> tuple[Tensor, Tensor]:

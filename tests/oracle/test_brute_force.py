@@ -17,8 +17,10 @@ from secateur import oracle
 from secateur.criteria import Oracle
 from secateur.errors import NoUnitsError
 from secateur.gated import GatedLoss
+from secateur.gated.memory import Memory
 from secateur.loop import remove_units
 from secateur.oracle import tail
+from secateur.oracle.dense import Dense
 from secateur.stopping import Stop, never, units
 from secateur.trace import Trace
 
@@ -226,13 +228,15 @@ def test_scores_do_not_depend_on_the_size_of_chunks(case: Case, monkeypatch: pyt
     expected = oracle.exact(loss, gates, units)
     slack = 2e-12 * float(loss.per_example(gates).abs().sum() + expected.abs().max())
 
-    def chunks(*arguments: Any) -> Iterator[tail.Chunk]:
-        found = list(tail.chunks(*arguments, working_set=working_set))
+    def chunks_of(*arguments: Any) -> Iterator[tail.Chunk]:
+        found = list(tail.chunks_of(*arguments))
         sizes.append(max(len(chunk.candidates) for chunk in found))
         yield from found
 
-    monkeypatch.setattr(sys.modules["secateur.oracle.exact"], "chunks", chunks)
-    for working_set in (1, 200):  # noqa: B007 - chunks reads it
+    monkeypatch.setattr(Dense, "of", lambda *_: None)  # the compiled loop needs no chunks
+    monkeypatch.setattr(sys.modules["secateur.oracle.changes"], "chunks_of", chunks_of)
+    for working_set in (1, 200):
+        monkeypatch.setattr(loss, "memory", Memory(working_set))
         assert (oracle.exact(loss, gates, units) - expected).abs().max() <= slack
     assert sizes[0] == 1
 
@@ -345,7 +349,7 @@ def test_candidates_in_any_order(engine: str) -> None:
 
 
 def test_engines_have_names() -> None:
-    assert list(oracle.ENGINES) == ["exact", "reference"]
+    assert list(oracle.ENGINES) == ["exact", "reference", "racing", "lazy"]
     assert oracle.resolve("exact") is oracle.exact
     assert oracle.resolve(oracle.reference) is oracle.reference
 
