@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from secateur.errors import DataError, NonFiniteError, UnknownNameError
 from secateur.losses import prepare_target, sse
+from secateur.paired import COUNTS, Pairs
 
 Metric = Callable[[Tensor, Tensor], float]
 
@@ -39,23 +40,7 @@ def accuracy(outputs: Float[Tensor, "examples *outputs"], targets: Shaped[Tensor
     >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
     0.5
     """
-    _check_outputs("accuracy", outputs)
-    if outputs.ndim < 2 or outputs.shape[1] < 2:
-        raise DataError(
-            f"the metric 'accuracy' got outputs of shape {tuple(outputs.shape)}; expected one for each class, "
-            "(N, C, ...) with C > 1. For single outputs use 'accuracy_logits' (threshold 0) or "
-            "'accuracy_probabilities' (0.5)"
-        )
-    try:
-        classes = prepare_target("cross_entropy", outputs.shape, targets)
-    except DataError as error:
-        raise DataError(
-            f"the metric 'accuracy' cannot use these targets: {error}. For outputs that are no alternatives use "
-            "'accuracy_logits' or 'accuracy_probabilities'"
-        ) from error
-    if classes.is_floating_point():
-        classes = classes.argmax(1)
-    return float((outputs.argmax(1) == classes).double().mean())
+    return float(_right_class(outputs, targets).double().mean())
 
 
 def accuracy_logits(outputs: Float[Tensor, "examples *outputs"], targets: Shaped[Tensor, "*targets"]) -> float:
@@ -76,7 +61,7 @@ def accuracy_logits(outputs: Float[Tensor, "examples *outputs"], targets: Shaped
     >>> accuracy_logits(torch.tensor([[-3.0], [0.2]]), torch.tensor([[0.0], [0.0]]))
     0.5
     """
-    return _binary_accuracy("accuracy_logits", outputs, targets, 0)
+    return float(_right_logits(outputs, targets).double().mean())
 
 
 def accuracy_probabilities(outputs: Float[Tensor, "examples *outputs"], targets: Shaped[Tensor, "*targets"]) -> float:
@@ -96,14 +81,7 @@ def accuracy_probabilities(outputs: Float[Tensor, "examples *outputs"], targets:
     >>> accuracy_probabilities(torch.tensor([[0.3], [0.6]]), torch.tensor([[0.0], [0.0]]))
     0.5
     """
-    _check_outputs("accuracy_probabilities", outputs)
-    low, high = float(outputs.min()), float(outputs.max())
-    if low < 0 or high > 1:
-        raise DataError(
-            f"the metric 'accuracy_probabilities' got outputs from {low:g} to {high:g}; expected 0 to 1. "
-            "For logits use 'accuracy_logits'"
-        )
-    return _binary_accuracy("accuracy_probabilities", outputs, targets, 0.5)
+    return float(_right_probabilities(outputs, targets).double().mean())
 
 
 def error(outputs: Float[Tensor, "examples *outputs"], targets: Shaped[Tensor, "*targets"]) -> float:
@@ -212,6 +190,77 @@ def higher_is_better(metric: str | Metric) -> bool:
     return all(function is not METRICS[name] for name in LOWER_IS_BETTER)
 
 
+def right_answers(
+    metric: str, outputs: Float[Tensor, "examples *outputs"], targets: Shaped[Tensor, "*targets"]
+) -> Bool[Tensor, " examples"]:
+    """Which examples are answered right: what the metric of that name takes the mean of.
+
+    Shape:
+        outputs and targets as for the metric, with one answer for each example -> (N,).
+
+    Raises:
+        UnknownNameError: no metric that is a share of right answers has that name.
+        DataError: as the metric, and several answers for each example.
+
+    >>> import torch
+    >>> right_answers("accuracy", torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    tensor([ True, False])
+    """
+    if metric not in SHARES:
+        raise UnknownNameError("share of right answers", metric, SHARES)
+    right = SHARES[metric](outputs, targets)
+    if right.numel() != len(right):
+        raise DataError(
+            f"the metric {metric!r} counts {right.numel() // len(right)} answers for each example; expected one: "
+            "answers of one example are not independent, so nothing can be certified by counting them"
+        )
+    return right.flatten()
+
+
+def compare_answers(before: Bool[Tensor, " examples"], after: Bool[Tensor, " examples"]) -> Pairs:
+    """How many answers were lost and gained between two networks, from which examples each of them answers right.
+
+    Units:
+        examples.
+
+    >>> import torch
+    >>> compare_answers(torch.tensor([True, True, False]), torch.tensor([True, False, False]))
+    Pairs(lost=1, gained=0, same=2)
+    """
+    lost, gained = int((before & ~after).sum()), int((~before & after).sum())
+    return Pairs(lost, gained, len(before) - lost - gained)
+
+
+def is_count(name: str) -> bool:
+    """Whether this is the name of a count of answers that `count_metric` makes.
+
+    >>> is_count("accuracy_lost"), is_count("accuracy")
+    (True, False)
+    """
+    metric, _, count = name.rpartition("_")
+    return count in COUNTS and metric in METRICS
+
+
+def count_metric(name: str, untouched: Float[Tensor, "examples *outputs"]) -> Metric:
+    """The metric that counts lost, gained or unchanged answers against those of the untouched network.
+
+    Units:
+        examples; none has a sign that is good by itself.
+
+    >>> import torch
+    >>> lost = count_metric("accuracy_lost", torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    >>> lost(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+    1.0
+    """
+    metric, _, count = name.rpartition("_")
+
+    def counted(outputs: Tensor, targets: Tensor) -> float:
+        before, after = (right_answers(metric, answers, targets) for answers in (untouched, outputs))
+        return float(getattr(compare_answers(before, after), count))
+
+    return counted
+
+
 def _check_outputs(name: str, outputs: Tensor) -> None:
     if not outputs.is_floating_point() or outputs.ndim == 0 or outputs.numel() == 0:
         raise DataError(
@@ -222,9 +271,54 @@ def _check_outputs(name: str, outputs: Tensor) -> None:
         raise NonFiniteError(f"the metric {name!r} got outputs with NaN or infinity; look for overflow in the network")
 
 
-def _binary_accuracy(name: str, outputs: Tensor, targets: Tensor, threshold: float) -> float:
+def _right_class(outputs: Tensor, targets: Tensor) -> Tensor:
+    _check_outputs("accuracy", outputs)
+    if outputs.ndim < 2 or outputs.shape[1] < 2:
+        raise DataError(
+            f"the metric 'accuracy' got outputs of shape {tuple(outputs.shape)}; expected one for each class, "
+            "(N, C, ...) with C > 1. For single outputs use 'accuracy_logits' (threshold 0) or "
+            "'accuracy_probabilities' (0.5)"
+        )
+    try:
+        classes = prepare_target("cross_entropy", outputs.shape, targets)
+    except DataError as error:
+        raise DataError(
+            f"the metric 'accuracy' cannot use these targets: {error}. For outputs that are no alternatives use "
+            "'accuracy_logits' or 'accuracy_probabilities'"
+        ) from error
+    if classes.is_floating_point():
+        classes = classes.argmax(1)
+    return outputs.argmax(1) == classes
+
+
+def _right_logits(outputs: Tensor, targets: Tensor) -> Tensor:
+    return _right_sides("accuracy_logits", outputs, targets, 0)
+
+
+def _right_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
+    _check_outputs("accuracy_probabilities", outputs)
+    low, high = float(outputs.min()), float(outputs.max())
+    if low < 0 or high > 1:
+        raise DataError(
+            f"the metric 'accuracy_probabilities' got outputs from {low:g} to {high:g}; expected 0 to 1. "
+            "For logits use 'accuracy_logits'"
+        )
+    return _right_sides("accuracy_probabilities", outputs, targets, 0.5)
+
+
+def _right_sides(name: str, outputs: Tensor, targets: Tensor, threshold: float) -> Tensor:
     _check_outputs(name, outputs)
     wanted = prepare_target("bce", outputs.shape, targets)
     if not bool(((wanted == 0) | (wanted == 1)).all()):
         raise DataError(f"the metric {name!r} got targets other than 0 and 1; expected no or yes: round them first")
-    return float(((outputs > threshold) == (wanted == 1)).double().mean())
+    return (outputs > threshold) == (wanted == 1)
+
+
+# Metrics that are the share of right answers; only with these can two networks be compared answer by answer.
+SHARES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {
+        "accuracy": _right_class,
+        "accuracy_logits": _right_logits,
+        "accuracy_probabilities": _right_probabilities,
+    }
+)

@@ -1,7 +1,7 @@
 """When to stop removing: `sc.stop.metric_drop("accuracy", 0.01) | sc.stop.fraction(0.8)`.
 
 Goals (units, fraction, parameters, bytes, flops) are REACHED by a step that belongs to the result. Constraints
-(error_rise, metric_drop) are VIOLATED by a step that does not: the result is the step before it.
+(error_rise, metric_drop, certified_drop) are VIOLATED by a step that does not: the result is the step before it.
 
 `a | b` stops when either does; where one is reached by the very step that violates the other, the violation counts.
 `a & b` stops when both do; a violation is then tolerated up to the step that reaches the goal, and no further:
@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from secateur.errors import OptionError, UnknownNameError
+from secateur.paired import Pairs, count_names, drop_p_value
 from secateur.trace import Step, Trace, Verdict
 
 # Floating-point sums of per-example terms may end a rounding error beyond a limit that they meet exactly.
@@ -49,6 +50,11 @@ class Stop:
     def metrics(self) -> frozenset[str]:
         """The names of the metrics that must be measured at every step."""
         return frozenset().union(*(part.metrics for part in self.parts()))
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether its metrics mean nothing on the examples that rank the units."""
+        return any(part.needs_validation for part in self.parts())
 
     def parts(self) -> tuple[Stop, ...]:
         """The stops that this one combines; none for a simple one."""
@@ -182,8 +188,7 @@ class metric_drop(Stop):
     drop: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise OptionError(f"metric_drop(name, drop) got name={self.name!r}; expected the name of a metric.")
+        _metric_name(self)
         _limit(self, "drop")
 
     @property
@@ -199,6 +204,61 @@ class metric_drop(Stop):
 
     def describe(self) -> str:
         return f"{self.name} drops by more than {self.drop:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class certified_drop(Stop):
+    """Stop before it is no longer certain that the accuracy has dropped by less than a limit.
+
+        violated when p > 1 - confidence, p that of "the true drop is `drop` or more" (see paired.py)
+
+    The answers to the same examples are compared one by one with those of the untouched network. With probability
+    `confidence` the true drop is below the limit at every step that is let pass, whichever of them is the last: each is
+    tested at the full level, since the first failure ends the run (fixed-sequence testing). That holds for examples
+    that are drawn independently and rank no unit, so a validation set is required. In `a & certified_drop(...)` steps
+    beyond the certified ones are tolerated, and nothing is promised of those.
+
+    Units: `name` is a metric that is a share of right answers; `drop` is absolute: 0.01 of accuracy is one point. With
+    few examples nothing can be certified: 0.01 needs 301 of them that all keep their answers.
+    Raises: OptionError for a drop outside (0, 1), or a confidence outside (0, 1); UnknownNameError, at the first step,
+    for answers that are not compared.
+    Source: Maurer, Hothorn and Lehmacher, Biometrie in der chemisch-pharmazeutischen Industrie 6 (1995): ordered
+    hypotheses.
+
+    >>> counts = {"accuracy_lost": 2.0, "accuracy_gained": 1.0, "accuracy_same": 1997.0}
+    >>> trace = Trace(4, steps=[Step(0, None, 1.0, math.nan), Step(1, "fc1:0", 1.5, 0.5, counts)])
+    >>> certified_drop("accuracy", 0.01).verdict(trace).name, certified_drop("accuracy", 0.001).verdict(trace).name
+    ('CONTINUE', 'VIOLATED')
+    """
+
+    name: str
+    drop: float
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _metric_name(self)
+        for limit in ("drop", "confidence"):
+            if not 0 < _number(self, limit) < 1:
+                got = getattr(self, limit)
+                raise OptionError(f"certified_drop got {limit}={got!r}; expected a number between 0 and 1.")
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset({self.name, *count_names(self.name)})
+
+    @property
+    def needs_validation(self) -> bool:
+        return True
+
+    def verdict(self, trace: Trace) -> Verdict:
+        now = _now(trace)
+        if now.step == 0:
+            return Verdict.CONTINUE
+        pairs = Pairs.read(self.name, now.metrics)
+        return _constraint(drop_p_value(pairs, self.drop) <= 1 - self.confidence)
+
+    def describe(self) -> str:
+        return f"a drop of {self.name} below {self.drop:g} is no longer certain at the {100 * self.confidence:g}% level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +429,7 @@ STOPS: dict[str, type[Stop]] = {
     "fraction": fraction,
     "error_rise": error_rise,
     "metric_drop": metric_drop,
+    "certified_drop": certified_drop,
     "parameters": parameters,
     "bytes": bytes,
     "flops": flops,
@@ -493,6 +554,11 @@ def _number(stop: Stop, name: str) -> float:
         raise OptionError(f"{type(stop).__name__} got {name}={value!r}; expected a finite number.")
     object.__setattr__(stop, name, float(value))  # a NumPy scalar is no JSON
     return float(value)
+
+
+def _metric_name(stop: metric_drop | certified_drop) -> None:
+    if not isinstance(stop.name, str) or not stop.name:
+        raise OptionError(f"{type(stop).__name__}(name, drop) got name={stop.name!r}; expected the name of a metric.")
 
 
 def _limit(stop: Stop, name: str) -> None:

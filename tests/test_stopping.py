@@ -19,7 +19,7 @@ from secateur.trace import Step, Trace, Verdict
 
 def run(*errors: float, accuracy: tuple[float, ...] = (), units: int = 10) -> Trace:
     """A run of that many steps; the network has 100, 90, 80 ... parameters, four times the bytes, twice the FLOPs."""
-    metrics = [{"accuracy": value} for value in accuracy] or [{} for _ in errors]
+    metrics = [{"accuracy": value, **answers(accuracy[0] - value)} for value in accuracy] or [{} for _ in errors]
     errors = errors or tuple(1.0 for _ in accuracy)
     return Trace(
         units,
@@ -28,6 +28,13 @@ def run(*errors: float, accuracy: tuple[float, ...] = (), units: int = 10) -> Tr
             for step, error in enumerate(errors)
         ],
     )
+
+
+def answers(drop: float) -> dict[str, float]:
+    """The answers of 1,000 examples, with no change that was not needed."""
+    changed = 0 if math.isnan(drop) else round(1000 * drop)
+    lost, gained = float(max(changed, 0)), float(max(-changed, 0))
+    return {"accuracy_lost": lost, "accuracy_gained": gained, "accuracy_same": 1000 - lost - gained}
 
 
 def sizes(params: int) -> tuple[int, int, int]:
@@ -44,6 +51,7 @@ EXAMPLES = {
     "fraction": stop.fraction(0.8),
     "error_rise": stop.error_rise(relative=0.1),
     "metric_drop": stop.metric_drop("accuracy", 0.01),
+    "certified_drop": stop.certified_drop("accuracy", 0.01),
     "parameters": stop.parameters(1000),
     "bytes": stop.bytes(4000),
     "flops": stop.flops(2000),
@@ -94,6 +102,10 @@ FLAT = run(*[1.0] * 9)
         (stop.metric_drop("accuracy", 0.2), run(accuracy=(0.9, 0.7, 0.6)), (1, "violated")),  # 0.9 - 0.7 > 0.2
         (stop.metric_drop("accuracy", 0.01), run(accuracy=(0.98, math.nan)), (0, "violated")),
         (stop.metric_drop("accuracy", 0.01), run(accuracy=(0.98, 0.5, 0.98)), (0, "violated")),
+        (stop.certified_drop("accuracy", 0.01), run(accuracy=(0.9, 0.9, 0.897, 0.893)), (2, "violated")),
+        (stop.certified_drop("accuracy", 0.01), run(accuracy=(0.9, 0.896, 0.9)), (2, "running")),
+        (stop.certified_drop("accuracy", 0.01, 0.99), run(accuracy=(0.9, 0.896, 0.9)), (0, "violated")),
+        (stop.certified_drop("accuracy", 0.001), run(accuracy=(0.9, 0.9)), (0, "violated")),  # too few examples
     ],
     ids=str,
 )
@@ -205,6 +217,10 @@ class TestUnmet:
         ("metric_drop", {"name": "", "drop": 0.1}),
         ("metric_drop", {"name": 0.1, "drop": 0.1}),
         ("metric_drop", {"name": "accuracy"}),
+        ("certified_drop", {"name": "accuracy", "drop": 0}),
+        ("certified_drop", {"name": "accuracy", "drop": 1}),
+        ("certified_drop", {"name": "accuracy", "drop": 0.01, "confidence": 95}),
+        ("certified_drop", {"name": "", "drop": 0.01}),
         ("parameters", {"n": -1}),
         ("bytes", {"n": -1}),
         ("flops", {"n": 0.5}),
@@ -234,6 +250,17 @@ class TestNeeds:
     def test_a_metric_that_is_not_measured(self) -> None:
         with pytest.raises(UnknownNameError, match=r"'acuracy'. Did you mean 'accuracy'"):
             stop.metric_drop("acuracy", 0.1).verdict(run(accuracy=(0.9,)))
+
+    def test_answers_that_are_not_compared(self) -> None:
+        trace = Trace(3, steps=[Step(0, None, 1.0, math.nan), Step(1, "fc:1", 1.0, math.nan, {"accuracy": 0.9})])
+        with pytest.raises(UnknownNameError, match="accuracy_lost"):
+            stop.certified_drop("accuracy", 0.01).verdict(trace)
+
+    def test_a_certificate_needs_a_validation_set(self) -> None:
+        certified, other = stop.certified_drop("accuracy", 0.01), stop.metric_drop("accuracy", 0.01) | stop.units(3)
+        assert certified.needs_validation
+        assert (other & certified).needs_validation
+        assert not other.needs_validation
 
     @pytest.mark.parametrize("kind", ["parameters", "bytes", "flops"])
     def test_a_size_that_is_not_measured(self, kind: str) -> None:

@@ -9,8 +9,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from secateur.errors import DataError, UnitError
-from secateur.gated import GatedLoss
-from secateur.oracle.tail import chunks
+from secateur.gated import GatedLoss, Tile
+from secateur.oracle.tail import chunks, find_fronts
 from secateur.types import Unit
 
 
@@ -51,8 +51,13 @@ def gain_curve(
     gates = loss.gates(alive)
     if gates[position] != 1:
         raise UnitError(f"{loss.units[position].name} is off, so it has no gain; keep it in `alive`")
-    curve = torch.zeros_like(gains)
+    fronts = find_fronts(loss.network, [position] * len(gains))
+
+    def errors(tile: Tile) -> Tensor:
+        found = torch.zeros_like(gains)
+        for chunk in chunks(loss, gates, tile, fronts):
+            found[chunk.candidates] = chunk.losses(gains[chunk.candidates]).sum(1)
+        return found
+
     with torch.no_grad():
-        for chunk in chunks(loss, gates, [position] * len(gains)):
-            curve[chunk.candidates] += chunk.losses(gains[chunk.candidates]).sum(1)
-    return curve
+        return loss.total(errors)

@@ -8,6 +8,7 @@ from cases import CASES, Case, gated
 
 import secateur as sc
 from secateur.errors import DataError, UnitError
+from secateur.gated.memory import Memory
 
 PRUNABLE = [case for case in CASES if case.reads and not case.large]
 GAINS = [0.0, 0.3, 1.0, 2.5, 10.0]
@@ -42,13 +43,10 @@ def test_begins_at_the_oracle_and_passes_through_the_error() -> None:
 
 
 def test_a_thousand_gains_are_cut_into_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from secateur.oracle import tail
-
     loss = gated(PRUNABLE[0])
     gains = torch.linspace(0, 10, 1001)
     whole = sc.gain_curve(loss, 0, gains)
-    monkeypatch.setattr(tail, "WORKING_SET", 64)
-    monkeypatch.setattr(tail.chunks, "__defaults__", (64,))
+    monkeypatch.setattr(loss, "memory", Memory(working_set=64))
     assert torch.allclose(sc.gain_curve(loss, 0, gains[::100]), whole[::100], rtol=1e-12)
 
 

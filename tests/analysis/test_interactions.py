@@ -7,7 +7,7 @@ import torch
 from cases import CASES, Case, gated
 
 import secateur as sc
-from secateur.errors import UnitError
+from secateur.errors import NoUnitsError, UnitError
 
 PRUNABLE = [case for case in CASES if case.reads and not case.large]
 
@@ -41,3 +41,19 @@ def test_is_zero_where_the_error_is_linear_in_the_gates() -> None:
 def test_refuses_a_unit_given_twice() -> None:
     with pytest.raises(UnitError, match="more than once"):
         sc.interactions(gated(PRUNABLE[0]), [0, 0])
+
+
+@pytest.mark.parametrize("off", ["zero", "mean"])
+@pytest.mark.parametrize("case", PRUNABLE, ids=str)
+def test_pairs_at_once_agree_with_rounds_of_the_oracle(case: Case, off: str) -> None:
+    try:
+        loss = gated(case, off=off)
+    except NoUnitsError:
+        pytest.skip("no mean can be folded there")
+    some = list(range(0, len(loss.units), max(1, len(loss.units) // 5)))
+    expected = sc.interactions(loss, some, engine="reference")
+    found = sc.interactions(loss, some)
+    scale = 4 * float(loss.per_example().abs().sum()) + float(expected.abs().max())
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12 * scale)
+    assert torch.equal(found, found.T)
+    assert not found.diagonal().any()
