@@ -41,8 +41,8 @@ format: $(STAMP)  ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## measure the oracle's engines; prints JSON
-	$(BIN)/python benchmarks/oracle.py
+bench: $(STAMP)  ## measure the oracle's engines beside their peers; prints JSON
+	$(BIN)/secateur bench oracle --json
 
 # Torch comes first and by exact version: where a CPU build of it is at hand, pip takes that one, while a range would
 # fetch the newest build with gigabytes of CUDA.

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from secateur import __version__
-from secateur.cli import show
+from secateur.cli import ranks, show
 from secateur.cli.options import read_config
 from secateur.errors import CutMismatch, OptionError, UnknownNameError
 
@@ -38,11 +38,14 @@ for name, text in {
     "prune": "Remove the least useful units, one by one, until a stop; write the run, a report and a bundle.",
     "score": "Score every unit: by default the true change of error when it is switched off.",
     "surface": "Draw the error while the output of single units is multiplied: the paper's gain curves.",
+    "reproduce": "Train the paper's networks, prune them, and draw its figures beside its own curves.",
+    "interactions": "Measure every pair of units: what both removals cost together beyond what they cost apart.",
     "report": "Make the report of a run again, from its directory alone.",
     "verify": "Check that a bundle answers as the pruned network does.",
     "export": "Write the bundle of a run, from its directory and the network.",
 }.items():
     app.command(f"secateur.cli.{name}:{name}", name=name, help=text)
+app.command("secateur.cli.bench:app", name="bench", help="Measure the oracle's engines, and what others would run.")
 
 
 def main() -> None:
@@ -57,7 +60,10 @@ def run(tokens: Sequence[str]) -> int:
     2
     """
     debug = "--debug" in tokens or bool(os.environ.get("SECATEUR_DEBUG"))
-    with _plain_warnings(quiet="--quiet" in tokens):
+    if not ranks.serves(tokens):
+        show.line(f"{tokens[0]} runs in one process; torchrun is for {' and '.join(ranks.PARALLEL)}.")
+        return USAGE
+    with _plain_warnings(quiet="--quiet" in tokens or ranks.rank() > 0), ranks.first_prints():
         try:
             code: Any = app(
                 list(tokens),

@@ -52,8 +52,14 @@ class ErrorOptions:
     off: Literal["zero", "mean"] = "zero"
     """What a unit that is off gives to its readers: nothing, or its mean over the examples."""
 
-    tile: int = 512
-    """How many examples are evaluated together. The memory needed grows with it; decisions in float32 may."""
+    tile: int | None = None
+    """How many examples are evaluated together, and what ranks take in turn; by default as many as fill a core's cache.
+    The memory needed grows with it; since sums are rounded tile by tile, another tile may decide otherwise where scores
+    are all but equal."""
+
+    max_memory: str | None = None
+    """How much the evaluation may take beside the network and its data, in bytes or as 256MB or 1GiB; it changes the
+    pace, not the tile. By default a working set of a few tens of megabytes, and up to 1 GiB of caches."""
 
 
 @Parameter(name="*", group=RANKING)
@@ -65,10 +71,11 @@ class RankingOptions:
     """oracle, taylor1, taylor2, taylor2_paper, magnitude, random ... (an unknown name is answered with all of them)."""
 
     engine: str | None = None
-    """How the oracle is evaluated: exact (the default) or reference. Both give the same answer."""
+    """How the oracle is evaluated: exact (the default) and reference measure every unit in each round; lazy and racing
+    measure less, and say how sure each choice is (docs/oracle.md)."""
 
     seed: int = 0
-    """Of the criterion random."""
+    """Of what is drawn: by the criterion random, and the engines lazy and racing."""
 
 
 @Parameter(name="*", group=OUTPUT)

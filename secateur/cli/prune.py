@@ -40,9 +40,10 @@ class RunOptions:
     """How long units are removed, what is measured, and where it is written."""
 
     stop: str = "never()"
-    """When to stop: units(n), fraction(f), metric_drop(name, drop), error_rise(relative=r), parameters(n), bytes(n),
-    flops(n) or never(), joined with | (either) and & (both), as in 'metric_drop(accuracy, 0.01) | fraction(0.8)'. Drops
-    are absolute: 0.01 of accuracy is one point."""
+    """When to stop: units(n), fraction(f), metric_drop(name, drop), certified_drop(name, drop), error_rise(relative=r),
+    parameters(n), bytes(n), flops(n) or never(), joined with | (either) and & (both), as in
+    'metric_drop(accuracy, 0.01) | fraction(0.8)'. Drops are absolute: 0.01 of accuracy is one point. certified_drop
+    ends before the drop is no longer below that with 95% confidence; it needs --validation."""
 
     rerank_every: int | Literal["none"] = 1
     """Rank again after so many removals; none ranks once (the paper's Algorithm I)."""
@@ -101,13 +102,15 @@ def prune(
                 resume=run.resume,
                 min_units_per_site=run.min_units_per_site,
                 tile=error.tile,
+                max_memory=error.max_memory,
                 device=network.device,
                 seed=ranking.seed,
                 progress=not output.quiet,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_interrupted(run.out)) from None
-        files = {} if run.out is None else _write(result, run.out)
+        first = result.loss.executor.rank == 0
+        files = _write(result, run.out) if first and run.out is not None else {}
     unmet = _unmet(stop, result.trace)
     if output.json:
         show.document(_record(result, unmet, files))
@@ -141,7 +144,7 @@ def _has_goal(stop: stopping.Stop) -> bool:
     """Whether the stop asks for something; a run that only must not violate a limit, or never stops, may end."""
     if stop.parts():
         return any(_has_goal(part) for part in stop.parts())
-    return not isinstance(stop, stopping.never | stopping.metric_drop | stopping.error_rise)
+    return not isinstance(stop, stopping.never | stopping.metric_drop | stopping.certified_drop | stopping.error_rise)
 
 
 def _write(result: Result, out: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from secateur.cli import inputs, show
+from secateur.cli import inputs, ranks, show
 from secateur.cli.app import DONE
 from secateur.cli.options import (
     BY_LOSS,
@@ -53,13 +53,14 @@ def score(
             engine=ranking.engine,
             off=error.off,
             tile=error.tile,
+            max_memory=error.max_memory,
             device=network.device,
             seed=ranking.seed,
         )
     values = scores.values.tolist()
     order = sorted(range(len(values)), key=lambda at: (math.isnan(values[at]), values[at], at))
     rows = [(scores.units[at], values[at]) for at in order]
-    if csv is not None:
+    if csv is not None and ranks.rank() == 0:
         lines = [f"{unit.name},{unit.kind},{'' if math.isnan(value) else repr(value)}" for unit, value in rows]
         csv.parent.mkdir(parents=True, exist_ok=True)
         csv.write_text("\n".join(["unit,kind,score", *lines]) + "\n", encoding="utf-8")

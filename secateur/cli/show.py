@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from secateur.cli import ranks
 from secateur.errors import SecateurError
 
 # How a message that speaks Python is said on the command line.
@@ -20,9 +21,10 @@ SPELLINGS = {"resume=True": "--resume", "validation=": "--validation", "rerank_e
 
 
 def line(text: str) -> None:
-    """One line on standard error, with the program's name in front."""
+    """One line on standard error, with the program's name in front, and of several ranks which it is."""
+    who = f"rank {ranks.rank()}: " if ranks.count() > 1 else ""
     with contextlib.suppress(OSError):
-        print(f"secateur: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        print(f"secateur: {who}{' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
 def told(error: Exception) -> str:

@@ -95,7 +95,9 @@ def _curves(
     model = inputs.network(network)
     data, chosen = inputs.data(network, model), inputs.loss(error.loss)
     if wanted:
-        loss = GatedLoss(model, data, chosen, off=error.off, tile=error.tile, device=network.device)
+        loss = GatedLoss(
+            model, data, chosen, off=error.off, tile=error.tile, device=network.device, max_memory=error.max_memory
+        )
         turns = [(loss.units[name].name, 0, None) for name in wanted]
     else:
         result = prune(
@@ -108,6 +110,7 @@ def _curves(
             stop=stopping.units(first),
             metrics=(),
             tile=error.tile,
+            max_memory=error.max_memory,
             device=network.device,
             seed=ranking.seed,
             progress=progress,
