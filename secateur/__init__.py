@@ -17,7 +17,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from secateur import criteria, data, errors, zoo
     from secateur import stopping as stop
-    from secateur.analysis import gain_curve, interactions
+    from secateur.analysis import (
+        best_subset,
+        fault_tolerance,
+        fidelity,
+        free,
+        gain_curve,
+        interactions,
+        knee,
+        knees,
+        roles,
+        units_by_layer,
+    )
     from secateur.api import Result, Scores, prune, score
     from secateur.gated import GatedLoss
     from secateur.io import load
@@ -38,6 +49,14 @@ _HOMES = {
     "load": "io",
     "gain_curve": "analysis",
     "interactions": "analysis",
+    "roles": "analysis",
+    "best_subset": "analysis",
+    "fault_tolerance": "analysis",
+    "fidelity": "analysis",
+    "free": "analysis",
+    "knee": "analysis",
+    "knees": "analysis",
+    "units_by_layer": "analysis",
     "Trace": "trace",
     "Step": "trace",
     "UnitSet": "units",
@@ -58,6 +77,14 @@ __all__ = [
     "load",
     "gain_curve",
     "interactions",
+    "roles",
+    "best_subset",
+    "fault_tolerance",
+    "fidelity",
+    "free",
+    "knee",
+    "knees",
+    "units_by_layer",
     "Trace",
     "Step",
     "UnitSet",

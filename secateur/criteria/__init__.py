@@ -13,6 +13,7 @@ from torch import Tensor
 from secateur.criteria.magnitude import magnitude
 from secateur.criteria.oracle import Oracle
 from secateur.criteria.random import Random
+from secateur.criteria.surrogate import Surrogate
 from secateur.criteria.taylor1 import taylor1
 from secateur.criteria.taylor2 import taylor2
 from secateur.criteria.taylor2_paper import taylor2_paper
@@ -27,6 +28,7 @@ CRITERIA: dict[str, Criterion] = {
     "taylor2": taylor2,
     "taylor2_mean": Thresholded(taylor2, "mean"),
     "taylor2_median": Thresholded(taylor2, "median"),
+    "taylor2_softplus": Surrogate(taylor2),
     "taylor2_paper": taylor2_paper,
     "taylor2_paper_mean": Thresholded(taylor2_paper, "mean"),
     "taylor2_paper_median": Thresholded(taylor2_paper, "median"),
@@ -37,6 +39,8 @@ CRITERIA: dict[str, Criterion] = {
 
 def resolve(criterion: str | Criterion, engine: Any = None, seed: int = 0) -> Criterion:
     """The criterion of that name, with its engine and seed where it has one; a function is handed back as it is.
+
+    One that remembers from round to round is fresh each time, so that runs share nothing.
 
     Raises: UnknownNameError; OptionError for an engine with a criterion that has none.
     """
@@ -49,7 +53,7 @@ def resolve(criterion: str | Criterion, engine: Any = None, seed: int = 0) -> Cr
     else:
         found = criterion
     if engine is None:
-        return found
+        return found.begin() if hasattr(found, "begin") else found
     if not hasattr(found, "using"):
         raise OptionError(f"engine={engine!r} is a way to evaluate the oracle; criterion {criterion!r} has no engine")
-    return found.using(engine)
+    return found.using(engine, seed)

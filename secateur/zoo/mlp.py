@@ -19,16 +19,25 @@ OUTPUTS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
 )
 
 
-def mlp(sizes: Sequence[int] = (400, 100, 10), activation: str = "sigmoid", output: str = "none") -> nn.Sequential:
+def mlp(
+    sizes: Sequence[int] = (400, 100, 10),
+    activation: str = "sigmoid",
+    output: str = "none",
+    dropout: float = 0.0,
+    readout: float | None = None,
+) -> nn.Sequential:
     """A fully connected network with named layers: fc1, act1, fc2, act2, ... and, unless it is "none", output.
 
         h_0 = x,  h_k = activation(W_k h_(k-1) + b_k),  answer = output(W_n h_(n-1) + b_n)
+
+    In training each h_k but the first goes through dropout with that probability. Weights begin as torch's do; those of
+    W_n are normal with standard deviation `readout` where that is given.
 
     Shape:
         (N, sizes[0]) -> (N, sizes[-1]); images have to be flattened before.
 
     Raises:
-        OptionError: fewer than two sizes, or one below 1.
+        OptionError: fewer than two sizes, or one below 1; a dropout that is no probability; a readout below 0.
         UnknownNameError: no such activation or output.
 
     Source:
@@ -46,6 +55,12 @@ def mlp(sizes: Sequence[int] = (400, 100, 10), activation: str = "sigmoid", outp
         raise UnknownNameError("activation", activation, ACTIVATIONS)
     if output not in OUTPUTS:
         raise UnknownNameError("output", output, OUTPUTS)
+    if not 0 <= dropout < 1:
+        raise OptionError(f"got dropout={dropout}; expected the probability that a unit is dropped, from 0 to below 1")
+    if readout is not None and not readout >= 0:
+        raise OptionError(
+            f"got readout={readout}; expected a standard deviation, 0 or more, or None for torch's weights"
+        )
     if len(sizes) < 2 or min(sizes) < 1:
         raise OptionError(
             f"got sizes {tuple(sizes)}; expected two or more, from the inputs to the outputs, none below 1"
@@ -56,6 +71,10 @@ def mlp(sizes: Sequence[int] = (400, 100, 10), activation: str = "sigmoid", outp
         layers[f"fc{number}"] = nn.Linear(sizes[number - 1], sizes[number])
         if number < last:
             layers[f"act{number}"] = ACTIVATIONS[activation]()
+            if dropout:
+                layers[f"drop{number}"] = nn.Dropout(dropout)
+    if readout is not None:
+        nn.init.normal_(layers[f"fc{last}"].get_parameter("weight"), std=readout)
     if output != "none":
         layers["output"] = OUTPUTS[output]()
     return nn.Sequential(layers)

@@ -21,6 +21,9 @@ from secateur.metrics import resolve as resolve_metric
 
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 CHUNK = 2_000  # examples in one forward when measuring
+# torch's L-BFGS learns no curvature where step times change of gradient is below 1e-10, a constant of its own: near a
+# good fit no step would count, and it stood still. The loss is scaled out of its reach.
+LBFGS_SCALE = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def train(
     precision = _float64(model) if full_batch else contextlib.nullcontext()
     x = split.x.double() if full_batch else split.x
     size = len(split) if full_batch else batch_size
+    scale = LBFGS_SCALE if full_batch else 1.0
     with _threads(threads), torch.random.fork_rng(devices=[]), precision, _bar(epochs, progress) as advance:
         torch.manual_seed(seed)
         targets = prepare_target(loss, (len(split), *_outputs(model, x[:1]).shape[1:]), split.y)
@@ -115,7 +119,7 @@ def train(
             for group in stepper.param_groups:
                 group["lr"] = learning_rate * _annealed(epoch, epochs, anneal)
             for batch in torch.randperm(len(x), generator=order).split(size):
-                _step(stepper, model, loss_function, x[batch], targets[batch])
+                _step(stepper, model, loss_function, x[batch], targets[batch], scale)
             outputs = _outputs(model, x)
             losses.append(float(loss_function(outputs, targets).mean()))
             if not math.isfinite(losses[-1]):
@@ -169,10 +173,10 @@ def _optimizer(name: str, model: nn.Module, learning_rate: float, weight_decay: 
     )
 
 
-def _step(stepper: Optimizer, model: nn.Module, loss: Loss, x: Tensor, wanted: Tensor) -> None:
+def _step(stepper: Optimizer, model: nn.Module, loss: Loss, x: Tensor, wanted: Tensor, scale: float) -> None:
     def closure() -> float:
         stepper.zero_grad()
-        value = loss(model(x), wanted).mean()
+        value = loss(model(x), wanted).mean() * scale
         value.backward()
         return float(value.detach())
 

@@ -50,6 +50,18 @@ def test_mlp_refuses() -> None:
     for sizes in ((3,), (3, 0, 2)):
         with pytest.raises(OptionError, match="expected two or more"):
             zoo.mlp(sizes)
+    with pytest.raises(OptionError, match=r"dropout=1\.0; expected the probability"):
+        zoo.mlp(dropout=1.0)
+    with pytest.raises(OptionError, match=r"readout=-1\.0; expected a standard deviation"):
+        zoo.mlp(readout=-1.0)
+
+
+def test_mlp_readout_begins_as_wide_as_asked() -> None:
+    wide, plain = zoo.mlp((4, 1000, 9), readout=2.0), zoo.mlp((4, 1000, 9))
+    assert wide.get_parameter("fc2.weight").std().item() == pytest.approx(2.0, rel=0.05)
+    assert wide.get_parameter("fc1.weight").std().item() == pytest.approx(
+        plain.get_parameter("fc1.weight").std().item(), rel=0.1
+    )
 
 
 @pytest.mark.parametrize(
