@@ -23,7 +23,9 @@ def test_criteria_that_are_described_exist() -> None:
     assert {name for line in table for name in re.findall(r"`(\w+)`", line.split("|")[1])} == set(CRITERIA)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/design.md", "docs/criteria.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/design.md", "docs/criteria.md", "docs/oracle.md", "docs/analysis.md", "CHANGELOG.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)

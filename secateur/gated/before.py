@@ -3,6 +3,7 @@ for it after a removal, and then the round that follows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -37,7 +38,7 @@ class Before:
         env = self.network.before(leaves)
         made = {node: value for node, value in env.items() if node not in leaves}
         size = _bytes(made.values())
-        if self._held + size <= self.room and not torch.is_grad_enabled():
+        if self._held + size <= self.room:
             self._kept[span] = made
             self._held += size
         return env
@@ -84,5 +85,7 @@ class Under:
         return env
 
 
-def _bytes(values: Iterable[Any]) -> int:
-    return sum(value.untyped_storage().nbytes() for value in values if isinstance(value, Tensor))
+def _bytes(values: Iterable[Any]) -> float:
+    """What it takes to keep these; too much where they hold a graph of operations (of inputs that ask for one)."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return math.inf if any(t.requires_grad for t in tensors) else sum(t.untyped_storage().nbytes() for t in tensors)

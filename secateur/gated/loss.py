@@ -301,7 +301,7 @@ class GatedLoss:
         """The network's values under these gates: its answer, and those of `keep`. They are not to be changed."""
         before = self.before(tile)
         stamp = self._before.stamp
-        if torch.is_grad_enabled() or stamp is None or self._before.examples is not self.examples:
+        if gates.requires_grad or stamp is None or self._before.examples is not self.examples:
             return self.network.after(before, gates, keep)
         span = tile.start, tile.stop
         return self._under(span, stamp, gates, before, keep, lambda nodes: self.network.after(before, gates, nodes))

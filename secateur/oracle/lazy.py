@@ -51,10 +51,10 @@ class Lazy:
     """
 
     fresh: int = 10
-    audit: float = 0.05
+    audit: float = 0.02
     certify: bool = True
     predictor: str = "curvature"
-    sample: int = 1000
+    sample: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:

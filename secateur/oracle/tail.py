@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Node
+from torch.nn import functional
 
 from secateur.gated import GatedLoss, GatedNetwork, Tile, exactly, finite
-from secateur.units.graph import Env, argument, run, shape_for_one
+from secateur.units.graph import Env, argument, operator_name, run, shape_for_one
 
 ALONE = 4
 """Up to so many candidates run one by one: where few fit, one fills the cache, and is faster by itself."""
@@ -108,7 +109,7 @@ class Chunk:
         for node in tail.first:
             columns = self.front.first[node][at : at + 1].to(loss.device)
             (value,), (weight,) = _pieces(network, node, base, columns)
-            env[node] = base[node] - _contract(node, value, weight)
+            env[node] = _less(node, base[node], value, weight)
         unit = self.front.units[at : at + 1].to(loss.device)
         own, shared = network.replace(self.gates.index_fill(0, unit, 0.0)), network.replace(self.gates)
         network.graph.run(
@@ -219,3 +220,16 @@ def _pieces(network: GatedNetwork, node: Node, base: Env, columns: Tensor) -> tu
 def _contract(node: Node, value: Tensor, weight: Tensor) -> Tensor:
     """The reader's own operator on one candidate's columns, without the bias."""
     return run(node, value, weight, None, *node.args[3:], **node.kwargs)
+
+
+def _less(node: Node, given: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    """What the reader gave, less its operator on one candidate's columns."""
+    rows = operator_name(node) == "aten.conv2d.default" and given.is_contiguous(memory_format=torch.channels_last)
+    stride, padding, dilation, groups = (argument(node, at, 1 - (at == 4)) for at in (3, 4, 5, 6))
+    if not rows or groups != 1:
+        return given - _contract(node, value, weight)
+    # A convolution of one channel is a thin product of matrices, which subtracts as it goes: one pass over the memory.
+    windows = functional.unfold(value, weight.shape[2:], dilation, padding, stride).transpose(1, 2)
+    kernel = weight.flatten(1).T.expand(len(value), -1, -1)
+    left = torch.baddbmm(given.permute(0, 2, 3, 1).flatten(1, 2), windows, kernel, alpha=-1)
+    return left.unflatten(1, given.shape[2:]).permute(0, 3, 1, 2)
