@@ -73,7 +73,7 @@ def run(loss: GatedLoss, method: str, *, down_to: float = 0.05, limit_seconds: f
     """
     if not 0 <= down_to < 1:
         raise OptionError(f"got down_to={down_to!r}; expected a fraction of the units, at least 0 and below 1.")
-    engine = method in oracle.ENGINES
+    engine = is_engine(method)
     criterion: Any = criteria.resolve("oracle", method) if engine else criteria.resolve(method)
     curve, measuring = Curve(label(method)), [0.0]
     stop: Stop = stopping.fraction(1 - down_to)
@@ -136,7 +136,7 @@ def compared_runs(
     plain = _plain_forward(loss)
     records = []
     for method, curve in found.items():
-        record = curve.record() | {"engine": method if method in oracle.ENGINES else None}
+        record = curve.record() | {"engine": method if is_engine(method) else None}
         if plain is not None:
             forwards = plain_forwards(len(loss.units), len(curve.removed))
             record["plain_loop"] = {
@@ -147,7 +147,7 @@ def compared_runs(
             }
         if "exact" in found and method != "exact":
             record["beside_exact"] = beside(curve, found["exact"], ceiling)
-        if method in oracle.ENGINES:
+        if is_engine(method):
             rivals = [name for name in found if name.startswith("taylor")]
             record["beside"] = {name: both_curves(curve, found[name]) for name in rivals}
         records.append(record)
@@ -162,13 +162,22 @@ def compared_runs(
     }
 
 
+def is_engine(method: str) -> bool:
+    """Whether a method is an engine of the oracle, with or without options.
+
+    >>> is_engine("lazy(fresh=3)"), is_engine("taylor1")
+    (True, False)
+    """
+    return method.partition("(")[0] in oracle.ENGINES
+
+
 def label(method: str) -> str:
     """What a method is called in tables and figures.
 
     >>> label("exact"), label("taylor1")
     ('oracle (exact)', 'taylor1')
     """
-    return f"oracle ({method})" if method in oracle.ENGINES else method
+    return f"oracle ({method})" if is_engine(method) else method
 
 
 def median_curve(rounds: Sequence[Curve]) -> Curve:

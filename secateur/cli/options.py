@@ -72,7 +72,7 @@ class RankingOptions:
 
     engine: str | None = None
     """How the oracle is evaluated: exact (the default) and reference measure every unit in each round; lazy and racing
-    measure less, and say how sure each choice is (docs/oracle.md)."""
+    measure less, and say how sure each choice is (docs/oracle.md). Options may follow: "lazy(fresh=5)"."""
 
     seed: int = 0
     """Of what is drawn: by the criterion random, and the engines lazy and racing."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 from secateur.gated import GatedLoss, GatedNetwork, Tile, exactly, finite
 from secateur.units.graph import Env, argument, operator_name, run, shape_for_one
 
-ALONE = 4
+ALONE = 8
 """Up to so many candidates run one by one: where few fit, one fills the cache, and is faster by itself."""
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from secateur import oracle
 from secateur.criteria import Oracle
-from secateur.errors import NoUnitsError
+from secateur.errors import NoUnitsError, OptionError, UnknownNameError
 from secateur.gated import GatedLoss
 from secateur.gated.memory import Memory
 from secateur.loop import remove_units
@@ -352,6 +352,23 @@ def test_engines_have_names() -> None:
     assert list(oracle.ENGINES) == ["exact", "reference", "racing", "lazy"]
     assert oracle.resolve("exact") is oracle.exact
     assert oracle.resolve(oracle.reference) is oracle.reference
+
+
+def test_options_behind_an_engines_name() -> None:
+    assert oracle.resolve("lazy(fresh=3, audit=0.5)", seed=7) == oracle.Lazy(fresh=3, audit=0.5, seed=7)
+    assert oracle.resolve("lazy(seed=1)", seed=7) == oracle.Lazy(seed=1)
+    for text, message in (
+        ("lazy(fresh", "can't be read"),
+        ("lazy(3)", "can't be read"),
+        ("lazy(fresh=print())", "can't be read"),
+        ("lazy(depth=3)", "has no option 'depth'; it has fresh, audit"),
+        ("exact(fresh=3)", "has no option 'fresh'; it has none"),
+        ("lazy(fresh=0)", "expected how many units"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            oracle.resolve(text)
+    with pytest.raises(UnknownNameError, match="lasy"):
+        oracle.resolve("lasy(fresh=3)")
 
 
 def test_weights_of_ones() -> None:
