@@ -24,7 +24,16 @@ def test_criteria_that_are_described_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/design.md", "docs/criteria.md", "docs/oracle.md", "docs/analysis.md", "CHANGELOG.md"]
+    "page",
+    [
+        "README.md",
+        "docs/design.md",
+        "docs/criteria.md",
+        "docs/oracle.md",
+        "docs/analysis.md",
+        "docs/studies.md",
+        "CHANGELOG.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()

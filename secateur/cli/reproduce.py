@@ -103,8 +103,8 @@ def _claims(seeds: int | None, jobs: int, out: Path, full: bool, output: OutputO
     if output.json:
         show.document({"command": "reproduce", "out": str(out), "claims": document["claims"]})
     elif not output.quiet:
-        rows = [[str(entry["id"]), entry["title"], entry["verdict"]] for entry in document["claims"]]
-        show.table(["claim", "", "verdict"], rows)
+        for entry in document["claims"]:
+            show.text(f"{entry['id']:2}  {entry['verdict']:9}  {entry['title']}")
         show.text(f"The page is {out / 'claims.md'}, the numbers are in {out / 'claims.json'}.")
     for failure in document.get("failed", []):
         show.line(failure)

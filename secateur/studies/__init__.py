@@ -7,6 +7,7 @@ work       what a job does                 store     its record, a file each
 pool       many jobs in processes          tables    records to the numbers of a figure
 paper      the paper's own curves          agreement where ours and the paper's agree
 reproduce  all of it
+claims     the paper's twelve claims put to the test, as claims.toml registers them
 """
 
 from __future__ import annotations

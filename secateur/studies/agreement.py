@@ -52,7 +52,7 @@ def ours(study: Study, figure: Figure, criterion: str, records: Records, conditi
     if study.classes:
         accuracy = runs(records, condition, figure.schedule, criterion, TRAINING)
         for mark, points in FALLS.items():
-            found[mark] = [falls(row.tolist(), row[0], points) for row in accuracy]
+            found[mark] = [falls(row.tolist(), float(row[0]), points) for row in accuracy]
     return {mark: _summary(values) for mark, values in found.items() if values}
 
 

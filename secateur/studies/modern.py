@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from secateur.studies.plan import ITERATIVE, SINGLE, Condition, Effort, Figure, Study
 
+# Quick means few examples rather than rare rankings: with one every 20 removals LeNet-5's oracle fell to .91 of 100
+# held-out digits where second order kept .98. An old ranking may take units that stand in for one another together.
 STUDIES = tuple(
     Study(
         name=name,
@@ -11,14 +13,14 @@ STUDIES = tuple(
         conditions=(Condition(title, name, loss="cross_entropy"),),
         figures=(Figure(f"{name}-{ITERATIVE}", ITERATIVE), Figure(f"{name}-{SINGLE}", SINGLE)),
         quick=Effort(seeds=1, examples=examples, rerank_every=every, training={"epochs": 1}),
-        full=Effort(seeds=20, examples=5 * examples, rerank_every=full_every),
+        full=Effort(seeds=20, examples=10 * examples, rerank_every=full_every),
         criteria=("oracle", "taylor1", "taylor2", "magnitude", "random"),
         mnist=True,
         paper=False,
     )
     for name, title, examples, every, full_every in (
-        ("lenet-300-100", "LeNet-300-100", 1_000, 25, 1),
-        ("lenet-5", "LeNet-5", 200, 60, 5),
-        ("resnet-8", "ResNet-8", 100, 30, 2),
+        ("lenet-300-100", "LeNet-300-100", 500, 2, 1),
+        ("lenet-5", "LeNet-5", 100, 6, 1),
+        ("resnet-8", "ResNet-8", 50, 8, 1),
     )
 )

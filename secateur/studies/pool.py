@@ -46,7 +46,8 @@ def _here(out: Path, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
 def _elsewhere(out: Path, jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
     context = multiprocessing.get_context("spawn")  # a forked torch with threads may hang
     with ProcessPoolExecutor(processes, context, initializer=_alone) as pool:
-        waiting: dict[Future[str], Job] = {pool.submit(finish, out, job): job for job in jobs}
+        # The last are the largest networks: begun first, they leave no process with one of them when the rest is done.
+        waiting: dict[Future[str], Job] = {pool.submit(finish, out, job): job for job in reversed(jobs)}
         try:
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:

@@ -29,7 +29,7 @@ CHOSEN = (
 
 
 def smaller(study: Study) -> Study:
-    """Its last condition, and two figures of it at most."""
+    """Its last condition; where it has several figures, two criteria only, and one figure of gain curves."""
     last = study.conditions[-1]
     condition = last if last.checkpoint is None else replace(last, checkpoint=1)
     criteria = study.criteria if len(study.figures) == 1 else study.criteria[:2]
@@ -46,9 +46,7 @@ def few_digits(flatten: bool = False, scale: bool = True, digit: int | None = No
     return Splits(part, part, part, part)
 
 
-def test_all_made_smaller(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     studies = [smaller(STUDIES[name]) for name in CHOSEN]
     load = data.load
     monkeypatch.setattr(
@@ -58,8 +56,10 @@ def test_all_made_smaller(
     monkeypatch.setattr(zoo, "trained", lambda name, **options: trained(name, cache=False, **options))
     monkeypatch.setattr(draw, "SUFFIXES", ("svg",))
     monkeypatch.setattr(reproduce, "STUDIES", MappingProxyType({study.name: study for study in studies}))
-    assert run(["reproduce", "all", "--out", str(tmp_path), "--json"]) == 0
-    outcome = json.loads(capsys.readouterr().out)
+    ended = run(["reproduce", "all", "--out", str(tmp_path), "--json"])
+    told = capsys.readouterr()
+    assert ended == 0, told.out + told.err
+    outcome = json.loads(told.out)
     assert (outcome["made"], outcome["waiting"], outcome["failed"]) == (len(studies), 0, [])
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert drawn == {name for study in studies for name in (*(f.name for f in study.figures), *study.gains.values())}

@@ -1,0 +1,234 @@
+"""The figures that decide the claims: means over seeds, single networks faint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from secateur.analysis import ROLES, TOLERANCES
+from secateur.plots import save, style
+from secateur.studies.claims import checkpoints, choice, deep, width
+from secateur.studies.claims.tasks import Record
+
+COLORS = tuple(line.color for line in (style.CRITERIA["oracle"], style.CRITERIA["taylor1"], style.CRITERIA["taylor2"]))
+COLORS = (*COLORS, style.CRITERIA["magnitude"].color, *(line.color for line in style.SPARE))
+BAND = (10.0, 90.0)
+NETWORKS = ("cosine\n20 units", "diamond\n100", "random\nshape 100", "400-100-10\n100")
+
+
+def draw(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Draw every figure whose experiments are there."""
+    of = {name: [r for r in records if r["experiment"] == name] for name in {r["experiment"] for r in records}}
+    made = []
+    for name, (needed, picture) in FIGURES.items():
+        if all(experiment in of for experiment in needed):
+            with style.house_style():
+                figure = picture(*(of[experiment] for experiment in needed))
+            made.append(save(figure, folder / f"{name}.svg"))
+    return made
+
+
+def _training(found: Sequence[Record]) -> Figure:
+    figure, (left, right) = _panels(2)
+    labels = {
+        "well": "trained well",
+        "early": "stopped after 1 epoch",
+        "noise": "30% random labels",
+        "raw": "raw pixels, one digit",
+    }
+    for (kind, label), color in zip(labels.items(), COLORS, strict=False):
+        accuracy = _curves(found, f"accuracy_{kind}")
+        _line(left, np.arange(accuracy.shape[1]), 100 * (accuracy - accuracy[:, :1]), label, color)
+        _line(right, np.arange(accuracy.shape[1]), _curves(found, kind), label, color)
+    left.axhline(-1, color=style.RULE, zorder=0)
+    left.set(ylim=(-20, 3), xlabel="units removed of 100", ylabel="held-out accuracy, change in points")
+    right.axhline(1, color=style.RULE, zorder=0)
+    _logarithmic(right)
+    right.set(ylim=(0.7, 10), xlabel="units removed of 100", ylabel="held-out E, start = 1")
+    right.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+    left.legend(loc="lower left")
+    return figure
+
+
+def _choice(found: Sequence[Record], relu: Sequence[Record]) -> Figure:
+    figure, (left, right) = _panels(2)
+    names = {"taylor1": "first order", "taylor2_paper": "second, the paper's", "taylor2": "second, exact"}
+    for at, (order, label) in enumerate(names.items()):
+        for place in range(len(choice.NETWORKS)):
+            values = _curves(found, f"reach_{order}")[:, place]
+            _dots(left, place + 0.25 * (at - 1), values, COLORS[at + 1], label if place == 0 else "")
+    left.set_xticks(range(len(NETWORKS)), NETWORKS)
+    left.set(ylabel="removals until E + 5% of S,\noracle's = 1", ylim=(-0.05, 1.6))
+    left.legend(loc="upper left", ncols=2)
+    columns = ("sigmoid_mnist", "relu_mnist", "sigmoid_diamond", "relu_diamond")
+    for place, column in enumerate(columns):
+        _dots(right, place - 0.15, _values(relu, f"reach_{column}"), COLORS[3], "second, exact" if place == 0 else "")
+        if column.startswith("relu"):
+            stand_in = _values(relu, f"stand_in_{column.removeprefix('relu_')}")
+            _dots(right, place + 0.15, stand_in, COLORS[4], "scored with softplus" if place == 1 else "")
+    right.set_xticks(range(4), ("400-100-10\nsigmoid", "400-100-10\nReLU", "diamond\nsigmoid", "diamond\nReLU"))
+    right.set(ylim=(-0.05, 1.6))
+    right.legend(loc="upper left", ncols=2)
+    for axes in (left, right):
+        axes.axhline(1, color=style.RULE, zorder=0)
+    return figure
+
+
+def _cancelling(found: Sequence[Record]) -> Figure:
+    figure, (left, right) = _panels(2)
+    base = np.zeros(2)
+    colors = dict(zip(ROLES, style.ORDINAL, strict=False)) | {"bearing": style.INK, "mixed": "#c9ccc9"}
+    for role in ROLES:
+        at = ROLES.index(role)
+        shares = np.array([100 * _curves(found, f"roles_{net}")[:, at].mean() for net in ("mnist", "cosine")])
+        if shares.max() >= 0.5:
+            left.barh([1, 0], shares, left=base, color=colors[role], label=role, height=0.55)
+        base += shares
+    left.set_yticks([1, 0], ["400-100-10", "cosine,\n20 units"])
+    left.set(xlabel="units, % (mean over networks)", ylim=(-0.5, 2.2), xlim=(0, 100))
+    left.legend(loc="upper left", ncols=3)
+    for place, (off, kind) in enumerate((off, kind) for off in ("zero", "mean") for kind in ("trained", "frozen")):
+        color = COLORS[0] if kind == "trained" else COLORS[1]
+        label = ("trained" if kind == "trained" else "random frozen features") if place < 2 else ""
+        x = place // 2 + (0.15 if kind == "frozen" else -0.15)
+        _dots(right, x, 100 * _values(found, f"negative_{off}_{kind}_mnist"), color, label)
+    right.set_xticks([0, 1], ["off = zero", "off = mean"])
+    right.set(ylabel="pairs that cancel (below -e), %", xlim=(-0.6, 1.6), ylim=(0, 60))
+    right.legend(loc="upper right")
+    return figure
+
+
+def _width(found: Sequence[Record]) -> Figure:
+    figure, (left, right) = _panels(2)
+    for shift, net, label, color in ((-0.15, "mnist", "400-w-10", COLORS[0]), (0.15, "cosine", "cosine", COLORS[1])):
+        for at, tolerance in enumerate(TOLERANCES):
+            values = _values(found, f"{net}_{tolerance:g}")
+            if np.isfinite(values).any():
+                _dots(left, at + shift, values, color)
+        left.plot([], [], color=color, linewidth=2, label=label)
+    left.axhline(0.1, color=style.RULE, zorder=0)
+    left.set_xticks(range(len(TOLERANCES)), [f"{100 * tolerance:g}%" for tolerance in TOLERANCES])
+    left.set(xlabel="tolerance, of the best constant's error", ylabel="b of  knee ~ width^b", ylim=(0, None))
+    left.legend(loc="best")
+    tolerated = 100 * _curves(found, "tolerated")
+    for at in range(len(width.WIDTHS)):
+        _dots(right, at, tolerated[:, at], COLORS[0])
+    right.set_xticks(range(len(width.WIDTHS)), [f"{units}" for units in width.WIDTHS])
+    right.set(xlabel="width w of 400-w-10", ylabel="units that may fail at random, %", ylim=(0, None))
+    return figure
+
+
+def _layers(found: Sequence[Record]) -> Figure:
+    figure, (axes,) = _panels(1)
+    names = {"oracle": "oracle", "taylor1": "first order", "taylor2_paper": "second order, the paper's"}
+    for (criterion, label), color in zip(names.items(), COLORS, strict=False):
+        gone = _curves(found, criterion)
+        _line(axes, np.arange(gone.shape[1]), gone, label, color)
+    last = deep.FIRST
+    axes.plot([0, last], [0, last / 2], color=style.RULE, zorder=0)
+    style.whole_ticks(axes.yaxis)
+    axes.set(xlabel="units removed of 100", ylabel="of these, from the deepest layer")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _schedule(found: Sequence[Record]) -> Figure:
+    figure, panels = _panels(2)
+    names = {"oracle": "oracle", "taylor1": "first order", "taylor2_paper": "second order"}
+    for axes, (schedule, title) in zip(panels, {"once": "ranked once", "again": "ranked again"}.items(), strict=True):
+        for (criterion, label), color in zip(names.items(), COLORS, strict=False):
+            accuracy = 100 * _curves(found, f"{criterion}_{schedule}")
+            _line(axes, np.arange(accuracy.shape[1]), accuracy, label, color)
+        axes.set(xlabel="units removed of 100", ylabel="training accuracy, %", ylim=(0, 102), title=title)
+    panels[0].legend(loc="lower left")
+    return figure
+
+
+def _checkpoints(found: Sequence[Record], cost: Sequence[Record]) -> Figure:
+    figure, (left, middle, right) = _panels(3)
+    overlap = 100 * _curves(found, "overlap")
+    for at, color in zip(range(overlap.shape[1]), COLORS[:1] * 9, strict=False):
+        _dots(left, at, overlap[:, at], color)
+    left.axhline(50, color=style.RULE, zorder=0)
+    left.set_xticks(range(len(checkpoints.EPOCHS)), [str(epoch) for epoch in checkpoints.EPOCHS])
+    left.set(xlabel="epochs trained of 50", ylabel="of the first half to go,\nknown by then, %")
+    for at, kind in enumerate(("whole", "end", "middle")):
+        _dots(middle, at, 100 * _values(found, f"accuracy_{kind}"), COLORS[0])
+    middle.set_xticks(range(3), ["not\npruned", "at the\nend", "in the\nmiddle"])
+    middle.set(ylabel="held-out accuracy, %")
+    for at, kind in enumerate(("exact", "naive")):
+        _dots(right, at, _values(cost, kind), COLORS[0])
+    right.axhline(1, color=style.RULE, zorder=0)
+    right.set_xticks([0, 1], ["exact\nengine", "forward\npasses"])
+    right.set(ylabel="time of the oracle's run,\ntraining = 1", xlim=(-0.6, 1.6), ylim=(0, None))
+    return figure
+
+
+def _subset(found: Sequence[Record]) -> Figure:
+    figure, panels = _panels(2)
+    names = {"best": "best subset", "greedy": "greedy (oracle)", "swapped": "greedy with swaps"}
+    for axes, (short, title) in zip(panels, {"sgd": "gradient descent", "lbfgs": "L-BFGS"}.items(), strict=True):
+        for (kind, label), color in zip(names.items(), COLORS, strict=False):
+            paths = _curves(found, f"{kind}_{short}")
+            rises = np.maximum(paths - _curves(found, f"best_{short}")[:, :1], 1e-7)
+            _line(axes, np.arange(paths.shape[1]), rises, label, color)
+        axes.axhline(0.05, color=style.RULE, zorder=0)
+        _logarithmic(axes)
+        style.whole_ticks(axes.xaxis)
+        axes.set(ylim=(1e-6, None), title=title, xlabel="units removed of 20", ylabel="rise of E, parts of S")
+    panels[0].legend(loc="lower right")
+    return figure
+
+
+FIGURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingProxyType(
+    {
+        "training": (("training",), _training),
+        "choice": (("choice", "relu"), _choice),
+        "cancelling": (("cancelling",), _cancelling),
+        "width": (("width",), _width),
+        "layers": (("deep",), _layers),
+        "schedule": (("schedule",), _schedule),
+        "checkpoints": (("checkpoints", "cost"), _checkpoints),
+        "subset": (("subset",), _subset),
+    }
+)
+"""The experiments that each figure shows, and how."""
+
+
+def _panels(columns: int) -> tuple[Figure, Any]:
+    figure = style.new_figure(style.WIDE if columns > 1 else style.WIDE / 2, 2.6)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: style.number(value))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _line(axes: Axes, x: np.ndarray, runs: np.ndarray, label: str, color: str) -> None:
+    low, high = np.percentile(runs, BAND, axis=0)
+    axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    axes.plot(x, runs.mean(0), color=color, label=label)
+
+
+def _dots(axes: Axes, x: float, values: np.ndarray, color: str, label: str = "") -> None:
+    axes.plot(np.full(len(values), x), values, "o", color=color, alpha=0.35, markersize=3.5, markeredgewidth=0)
+    axes.plot([x - 0.09, x + 0.09], [np.nanmean(values)] * 2, color=color, linewidth=2, label=label)
+
+
+def _curves(records: Sequence[Record], name: str) -> np.ndarray:
+    rows = [record["curves"][name] for record in records]
+    return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=float)
+
+
+def _values(records: Sequence[Record], name: str) -> np.ndarray:
+    values = [record["values"].get(name) for record in records]
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
