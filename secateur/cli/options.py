@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +129,16 @@ def _toml(path: Path) -> dict[str, Any]:
     return found
 
 
+NAME = r"[^\s,()]+(?:\([^()]*\))?"
+"""A name, with options in brackets behind it: lazy(fresh=5, audit=0.1)."""
+
+
 def names(values: tuple[str, ...] | None) -> list[str] | None:
     """What was given as `--metrics accuracy error`, `--metrics accuracy,error` or a list in a TOML file.
 
     >>> names(("accuracy,error", "explained"))
     ['accuracy', 'error', 'explained']
+    >>> names(("exact,lazy(fresh=5, audit=0.1)",))
+    ['exact', 'lazy(fresh=5, audit=0.1)']
     """
-    return None if values is None else [part for value in values for part in value.replace(",", " ").split()]
+    return None if values is None else [part for value in values for part in re.findall(NAME, value)]

@@ -7,10 +7,12 @@ the number of ranks changes no sum, and each rank holds the same sums and decide
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +21,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from secateur.errors import RankError
+from secateur.gated.answers import exactly
 
 Rows = tuple[Tensor, ...]
 Value = TypeVar("Value")
@@ -29,13 +32,14 @@ LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Executor(Protocol):
-    """`map` gives what the function makes of each index below `count`, in order, on every rank."""
+    """`map` gives what the function makes of each index below `count`, in order, on every rank; `apart`: if it may be
+    called from several threads."""
 
     @property
     def rank(self) -> int: ...
     @property
     def size(self) -> int: ...
-    def map(self, function: Callable[[int], Rows], count: int) -> Iterator[Rows]: ...
+    def map(self, function: Callable[[int], Rows], count: int, apart: bool = False) -> Iterator[Rows]: ...
     def share(self, make: Callable[[], Value]) -> Value: ...
     def gather(self, value: Value) -> list[Value]: ...
 
@@ -51,8 +55,9 @@ class Serial:
     rank: int = 0
     size: int = 1
 
-    def map(self, function: Callable[[int], Rows], count: int) -> Iterator[Rows]:
-        return (function(at) for at in range(count))
+    def map(self, function: Callable[[int], Rows], count: int, apart: bool = False) -> Iterator[Rows]:
+        threads = torch.get_num_threads()
+        return _in_threads(function, count, threads) if apart and 1 < threads <= count else map(function, range(count))
 
     def share(self, make: Callable[[], Value]) -> Value:
         """What `make` gives on the first rank; its error, where it fails."""
@@ -70,7 +75,7 @@ class Distributed:
     rank: int
     size: int
 
-    def map(self, function: Callable[[int], Rows], count: int) -> Iterator[Rows]:
+    def map(self, function: Callable[[int], Rows], count: int, apart: bool = False) -> Iterator[Rows]:
         waiting: list[Rows] = []
         turns = math.ceil(count / self.size)
         most = turns  # turns until the next exchange
@@ -182,6 +187,35 @@ def choose(device: torch.device) -> Executor:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return Serial()
     return Distributed(dist.get_rank(), dist.get_world_size())
+
+
+def _in_threads(function: Callable[[int], Rows], count: int, threads: int) -> Iterator[Rows]:
+    """Whole tiles side by side, each on one thread: threads that share every single operation wait for each other more
+    than they work. Torch's threads rest meanwhile."""
+    gradients = torch.is_grad_enabled()
+
+    def call(at: int) -> Rows:
+        with torch.set_grad_enabled(gradients):  # each thread has a switch of its own
+            return function(at)
+
+    with exactly():
+        torch.set_num_threads(1)
+        pool = _pool(threads, os.getpid())
+        tasks = [pool.submit(call, at) for at in range(count)]
+        try:
+            for task in tasks:
+                yield task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            wait(tasks)
+            torch.set_num_threads(threads)
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """The threads of this process: a forked one has none of its parent's."""
+    return ThreadPoolExecutor(threads, "secateur", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def own_device(device: torch.device | str | None) -> torch.device | str | None:

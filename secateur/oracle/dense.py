@@ -151,14 +151,15 @@ def in_threads(work: Callable[[int, int], None], count: int) -> None:
     """Share out the range among as many threads as torch uses; the work lets go of Python's lock."""
     threads = min(torch.get_num_threads(), count)
     edges = [count * at // threads for at in range(threads + 1)]
-    others = [_pool().submit(work, first, last) for first, last in itertools.pairwise(edges[1:])]
+    others = [_pool(os.getpid()).submit(work, first, last) for first, last in itertools.pairwise(edges[1:])]
     work(edges[0], edges[1])
     for other in others:
         other.result()
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of this process: a forked one has none of its parent's."""
     return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="secateur")
 
 
