@@ -93,7 +93,7 @@ def call(capsys: pytest.CaptureFixture[str], folder: Path) -> Call:
 
 def program(words: Sequence[object], folder: Path, **options: Any) -> subprocess.Popen[str]:
     """The program itself, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-m", "secateur", *map(str, words)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)

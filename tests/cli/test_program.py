@@ -25,7 +25,7 @@ from torch import nn
 
 
 def pause(output, batch):
-    time.sleep(0.01)
+    time.sleep(0.04)
     return output.square().sum(1)
 """
 
@@ -90,7 +90,7 @@ def test_interrupted_and_resumed(folder: Path, call: Call) -> None:
     )
     assert err.rstrip().endswith("--resume")
     so_far = events.read_text()
-    (folder / "slow.py").write_text(SLOW.replace("0.01", "0"))  # decides nothing: only the pause is gone
+    (folder / "slow.py").write_text(SLOW.replace("0.04", "0"))  # decides nothing: only the pause is gone
     done = call(*words, "--resume", "--json")
     assert done.code == 0, done.err
     assert events.read_text().startswith(so_far)

@@ -51,6 +51,7 @@ def networks(meaning: Off, dtype: torch.dtype) -> Iterator[tuple[Case, GatedNetw
             continue
         if meaning == "mean":
             network.take_means(network.sums(case.inputs(dtype)))
+            network.means = {node: mean.to(dtype) for node, mean in network.means.items()}  # of a graph in float64
         yield case, network
 
 
