@@ -281,11 +281,6 @@ class GatedLoss:
         other._before = Before(network, self.examples, 0)  # what this one keeps went through its own network
         return other
 
-    @property
-    def cache_budget(self) -> int:
-        """Bytes that caches of what does not depend on the gates may hold."""
-        return self.memory.cache
-
     def _tile(self, start: int, stop: int) -> Tile:
         return Tile(start, stop, self._inputs(start, stop), self._batch(start, stop))
 

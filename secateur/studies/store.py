@@ -40,6 +40,17 @@ def write(out: Path, job: Work, record: Record) -> None:
     _aside(path, json.dumps(_strict(record), allow_nan=False, sort_keys=True) + "\n")
 
 
+def record_at(path: Path, needed: str) -> Record:
+    """The record in a file, which must hold `needed`. Raises: RunError for a file that is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
+    if not isinstance(record, dict) or needed not in record:
+        raise RunError(f"{path} is no record of this work (no {needed!r}); delete it, and it is made anew")
+    return record
+
+
 def read(out: Path, jobs: Iterable[Job]) -> list[tuple[Job, Record]]:
     """The records that are there, with their jobs.
 
@@ -50,12 +61,7 @@ def read(out: Path, jobs: Iterable[Job]) -> list[tuple[Job, Record]]:
         path = folder(out) / job.path
         if not path.exists():
             continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
-        if not isinstance(record, dict) or "runs" not in record:
-            raise RunError(f"{path} is no record of a job; delete it, and it is made anew")
+        record = record_at(path, "runs")
         found.append((job, record))
     return found
 

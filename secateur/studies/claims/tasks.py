@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from secateur.errors import RunError, SecateurError
+from secateur.errors import SecateurError
 from secateur.studies import store
 from secateur.studies.claims.networks import Effort
 from secateur.studies.work import one_thread
@@ -97,12 +97,7 @@ def read(out: Path, tasks: Sequence[Task]) -> list[Record]:
         path = store.folder(out) / task.path
         if not path.exists():
             continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
-        if not isinstance(record, dict) or "values" not in record:
-            raise RunError(f"{path} is no record of an experiment; delete it, and it is made anew")
+        record = store.record_at(path, "values")
         found.append(record)
     return found
 
