@@ -6,7 +6,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from secateur.gated import GatedLoss
-from secateur.oracle.tail import second_derivatives
+from secateur.oracle.curvature import second_derivatives
 
 
 def taylor2(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, " alive"]:

@@ -9,7 +9,8 @@ from torch.fx import Node
 
 from secateur.errors import CriterionError
 from secateur.gated import GatedLoss, Tile, answer, exactly
-from secateur.units.graph import Env, argument, evaluate, operator_name
+from secateur.oracle.curvature import derivatives
+from secateur.units.graph import argument, operator_name
 from secateur.units.rules import RULES
 
 
@@ -89,7 +90,7 @@ def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[tuple[Node, No
             weight = env[argument(node, 1)]
             slope, curvature = slope @ weight, curvature @ weight.square()
         else:
-            first, second = _derivatives(node, source, env)
+            first, second = derivatives(network.graph, node, source, env)
             slope, curvature = slope * first, curvature * first.square() + slope * second
         if (reading := network.readings.get(node)) is not None:
             value, owner = env[source], reading.owner.to(gates.device)
@@ -98,18 +99,3 @@ def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[tuple[Node, No
             gate = torch.cat((gates, gates.new_ones(1)))[owner].to(value.dtype)
             slope, curvature = slope * gate, curvature * gate.square()
     return scores[:-1]
-
-
-def _derivatives(node: Node, source: Node, env: Env) -> tuple[Tensor, Tensor]:
-    """s'(x) and s''(x) of an operator that acts on each element alone."""
-    x = env[source]
-    ones = torch.ones_like(x)
-
-    def activation(value: Tensor) -> Tensor:
-        return evaluate(node, {**env, source: value})
-
-    def slope(value: Tensor) -> Tensor:
-        return torch.func.jvp(activation, (value,), (ones,))[1]
-
-    first, second = torch.func.jvp(slope, (x,), (ones,))[:2]
-    return first, second

@@ -176,30 +176,6 @@ def base_forward(loss: GatedLoss, gates: Tensor, tile: Tile, fronts: Sequence[Fr
     return base, on
 
 
-def second_derivatives(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
-    """d2E/dg_u2 for each of these units, exact: agrees with GatedLoss.curvature, which runs the whole network.
-
-    Each candidate's losses depend on its own gate alone, so two backward passes through the tail serve a whole chunk.
-
-    Shape: gates (K,), units (n,) positions, on in `gates` -> (n,) float64.
-    """
-    fronts = find_fronts(loss.network, units.tolist())
-
-    def curvatures(tile: Tile) -> Tensor:
-        found = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
-        for chunk in chunks(loss, gates, tile, fronts, passes=4):
-            gains = torch.ones(len(chunk.candidates), dtype=gates.dtype, device=gates.device, requires_grad=True)
-            with torch.enable_grad():
-                (slope,) = torch.autograd.grad(chunk.losses(gains).sum(), gains, create_graph=True)
-                if slope.requires_grad:  # a slope that depends on no gain is the same everywhere
-                    (curvature,) = torch.autograd.grad(slope.sum(), gains, allow_unused=True)
-                    if curvature is not None:
-                        found[chunk.candidates] = curvature
-        return found
-
-    return loss.total(curvatures)
-
-
 def _pieces(network: GatedNetwork, node: Node, base: Env, columns: Tensor) -> tuple[Tensor, Tensor]:
     """What the gate of each candidate multiplies in the reader's input (B, examples, ..., columns, ...), and the weight
     that reads it (B, out, columns, ...)."""

@@ -278,6 +278,9 @@ def _simplify(graph: torch.fx.Graph) -> None:
             shape = node.args[0].meta["val"].shape
             dims = [dim for dim, size in enumerate(shape) if isinstance(size, int) and size == 1]
             node.target, node.args = aten.squeeze.dims, (node.args[0], dims)
+        elif node.target is aten.adaptive_avg_pool2d.default and list(node.args[1]) == [1, 1]:
+            # The mean by another name, for which vmap has no rule where channels come last: it loops, and warns.
+            node.target, node.args = aten.mean.dim, (node.args[0], [-2, -1], True)
         elif node.target is aten._native_batch_norm_legit_no_training.default:
             # The fused operator returns a tuple and has no second derivative; batch_norm has one and is what one wrote.
             x, weight, bias, mean, variance, momentum, epsilon = node.args

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from secateur import oracle
 from secateur.criteria import CRITERIA
 from secateur.gated import GatedLoss
-from secateur.oracle.tail import second_derivatives
+from secateur.oracle.curvature import second_derivatives
 
 SMOOTH = [case for case in CASES if case.smooth]
 KINKED = [case for case in CASES if not case.smooth]

@@ -10,6 +10,7 @@ from secateur.criteria import resolve
 from secateur.criteria.surrogate import Surrogate
 from secateur.criteria.taylor1 import taylor1
 from secateur.criteria.taylor2 import taylor2
+from secateur.criteria.taylor2_paper import taylor2_paper
 from secateur.errors import OptionError
 from secateur.gated import GatedLoss
 
@@ -38,6 +39,13 @@ def test_it_is_the_score_of_the_smooth_twin(criterion) -> None:  # pyright: igno
     assert torch.allclose(found, criterion(smooth, ALIVE), rtol=1e-12, atol=1e-12)
     assert (found - plain).abs().max() > 0.01
     assert torch.equal(criterion(sharp, ALIVE), plain)  # nothing of it stays
+
+
+def test_the_papers_recursion_sees_the_smooth_twin_too() -> None:
+    """Its s' and s'' are those of softplus, not of the ReLU that the graph names."""
+    one_hot = torch.eye(3).double()
+    sharp, smooth = (GatedLoss(loss.model, (loss.examples.args[0], one_hot[loss.targets]), "sse") for loss in losses())
+    assert torch.allclose(Surrogate(taylor2_paper, 7.0)(sharp, ALIVE), taylor2_paper(smooth, ALIVE), rtol=1e-12)
 
 
 def test_sharp_enough_it_is_relu() -> None:

@@ -1,0 +1,192 @@
+"""d2E/dg2 of single gates, exact: in closed form where a dense chain follows, by two backward passes elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from secateur.gated import GatedLoss, Tile, exactly, finite
+from secateur.oracle.tail import Front, chunks, find_fronts
+from secateur.units.graph import Env, Graph, argument, operator_name, shape_for_one
+from secateur.units.rules import RULES
+
+LINEAR = "aten.linear.default"
+
+
+def second_derivatives(loss: GatedLoss, gates: Tensor, units: Tensor) -> Tensor:
+    """d2E/dg_u2 for each of these units, exact: agrees with GatedLoss.curvature, which runs the whole network.
+
+    Shape: gates (K,), units (n,) positions, on in `gates` -> (n,) float64.
+    """
+    dense, others = [], []
+    for front in find_fronts(loss.network, units.tolist()):
+        chain = chain_behind(loss, front)
+        (others if chain is None else dense).append(front if chain is None else Chain(loss, gates, front, chain))
+
+    def curvatures(tile: Tile) -> Tensor:
+        found = torch.zeros(len(units), dtype=torch.float64, device=gates.device)
+        for chain in dense:
+            found[chain.front.candidates] = chain.curvatures(tile)
+        if others:
+            _twice_backward(found, loss, gates, tile, others)
+        return found
+
+    return loss.total(curvatures)
+
+
+def derivatives(graph: Graph, node: Node, source: Node, env: Env) -> tuple[Tensor, Tensor]:
+    """s'(x) and s''(x) of an operator that acts on each element of `source` alone, as the graph runs it."""
+    with torch.enable_grad():
+        x = env[source].detach().requires_grad_()
+        first = _slope(graph.run({**env, source: x}, (node,), keep=(node,))[node].sum(), x)
+        return first.detach(), _slope(first.sum(), x).detach()
+
+
+def _slope(of: Tensor, at: Tensor) -> Tensor:
+    if not of.requires_grad:
+        return torch.zeros_like(at)
+    (found,) = torch.autograd.grad(of, at, create_graph=True, allow_unused=True)
+    return torch.zeros_like(at) if found is None else found
+
+
+def chain_behind(loss: GatedLoss, front: Front) -> tuple[Node, ...] | None:
+    """The operators from the front's reader to the network's answer, each with one input that varies and all of them
+    linear layers or activations; None where that is not so."""
+    graph, tail = loss.network.graph, front.tail
+    if tail.again or len(tail.first) != 1 or not loss.maps:
+        return None
+    chain = (*tail.first, *tail.nodes)
+    varying = graph.descendants(graph.inputs)
+    for at, node in enumerate(chain):
+        rule = RULES.get(operator_name(node))
+        linear = operator_name(node) == LINEAR and len(shape_for_one(node)) == 2
+        if not linear and (at == 0 or rule is None or not rule.pointwise):
+            return None
+        if at and (argument(node, 0) is not chain[at - 1] or len(varying.intersection(node.all_input_nodes)) > 1):
+            return None
+    return chain if list(graph.output) == [chain[-1]] else None
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Candidates behind whose reader a dense chain stands, z_1 = W_1 x, h_1 = s_1(z_1), z_2 = W_2 h_1, ... , L(z_m).
+
+        d2L/dg_u2 = sum_l sum_i dL/dh_li s_l''(z_li) (dz_li/dg_u)^2 + (dz_m/dg_u)' L'' (dz_m/dg_u)
+
+    One backward pass for dL/dh serves all candidates; dz_l/dg_u = (dz_l/dz_1) W_1u x_u is a product of matrices for
+    all of them at once.
+    """
+
+    loss: GatedLoss
+    gates: Tensor
+    front: Front
+    nodes: tuple[Node, ...]
+
+    def curvatures(self, tile: Tile) -> Tensor:
+        """d2E/dg_u2 on one tile, (candidates,) float64."""
+        loss, (reader, *rest) = self.loss, self.nodes
+        columns = self.front.first[reader].to(self.gates.device)
+        keep = {needed for node in self.nodes for needed in (node, *node.all_input_nodes)}
+        with torch.no_grad(), exactly():
+            env = loss.under(tile, self.gates, keep)
+            answer, slope = self._answer(env, tile)
+            value = env[argument(reader, 0)]
+            value = value - loss.network.means[reader] if loss.off == "mean" else value
+            steps = self._steps(env, slope.detach())
+            size = loss.memory.at_once(2 * len(tile) * max(shape_for_one(node)[-1] for node in rest or [reader]))
+            parts = [
+                self._part(env, value, steps, answer, slope, some)
+                for some in columns.split(max(1, size // columns.shape[1]))
+            ]
+        return torch.cat(parts)
+
+    def _answer(self, env: Env, tile: Tile) -> tuple[Tensor, Tensor]:
+        """The network's answer and dL/d answer, which depends on it in turn."""
+        with torch.enable_grad():
+            answer = env[self.nodes[-1]].detach().requires_grad_()
+            graph = self.loss.network.graph
+            losses = self.loss.losses(graph.result({**env, self.nodes[-1]: answer}), tile)
+            finite(losses.detach(), tile, self.gates, self.loss.units)
+            return answer, _slope(losses.sum(), answer)
+
+    def _steps(self, env: Env, slope: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """For every operator behind the reader: a linear one's weight; an activation's s' and dL/dh s''."""
+        steps: list[tuple[Tensor, Tensor | None]] = []
+        for node in reversed(self.nodes[1:]):
+            if operator_name(node) == LINEAR:
+                weight = self._weight(env, node)
+                steps.append((weight, None))
+                slope = slope @ weight
+            else:
+                first, second = derivatives(self.loss.network.graph, node, argument(node, 0), env)
+                steps.append((first, slope * second))
+                slope = slope * first
+        return steps[::-1]
+
+    def _weight(self, env: Env, node: Node) -> Tensor:
+        """Of a linear layer, with the gates of what it reads."""
+        network, weight = self.loss.network, env[argument(node, 1)]
+        reading = network.readings.get(node)
+        if reading is None:
+            return weight
+        gate = torch.cat((self.gates, self.gates.new_ones(1)))[reading.owner.to(self.gates.device)]
+        return weight * gate.to(weight.dtype)
+
+    def _part(
+        self,
+        env: Env,
+        value: Tensor,
+        steps: list[tuple[Tensor, Tensor | None]],
+        answer: Tensor,
+        slope: Tensor,
+        columns: Tensor,
+    ) -> Tensor:
+        """The same for candidates with these columns."""
+        each = columns.shape[1]
+        weight = env[argument(self.nodes[0], 1)].index_select(1, columns.flatten())
+        offered = value.index_select(1, columns.flatten())[:, None, :]
+        found = torch.zeros(len(columns), dtype=torch.float64, device=columns.device)
+        scale = offered.new_ones(1, 1, len(weight))  # before a linear layer, dz/dz_1 is diagonal
+        tangents: Tensor | None = None  # dz/dg_u behind one: (examples, width, candidates)
+
+        def behind(matrix: Tensor) -> Tensor:
+            whole = (matrix @ weight) * offered
+            return whole if each == 1 else whole.unflatten(2, (-1, each)).sum(3)
+
+        for factor, bend in steps:
+            if bend is None:
+                tangents = behind(factor * scale) if tangents is None else factor @ tangents
+            elif tangents is not None:
+                found += (bend[:, :, None] * tangents.square()).sum(1).to(torch.float64).sum(0)
+                tangents = tangents * factor[:, :, None]
+            else:
+                bend = bend * scale.square()[:, 0]
+                if each == 1:  # the square of a product is the product of squares
+                    terms = (bend @ weight.square()) * offered.square()[:, 0]
+                else:
+                    terms = (bend[:, :, None] * behind(torch.eye(len(weight)).to(weight)).square()).sum(1)
+                found += terms.to(torch.float64).sum(0)
+                scale = scale * factor[:, None, :]
+        if slope.requires_grad:
+            if tangents is None:
+                tangents = behind(torch.diag_embed(scale[:, 0]))
+            (curved,) = torch.autograd.grad(
+                slope, answer, tangents.movedim(2, 0), retain_graph=True, is_grads_batched=True, materialize_grads=True
+            )
+            found += (curved * tangents.movedim(2, 0)).to(torch.float64).sum((1, 2))
+        return found
+
+
+def _twice_backward(found: Tensor, loss: GatedLoss, gates: Tensor, tile: Tile, fronts: list[Front]) -> None:
+    """Each candidate's losses depend on its own gate alone, so two backward passes through the tail serve a chunk."""
+    for chunk in chunks(loss, gates, tile, fronts, passes=4):
+        gains = torch.ones(len(chunk.candidates), dtype=gates.dtype, device=gates.device, requires_grad=True)
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(chunk.losses(gains).sum(), gains, create_graph=True)
+            if slope.requires_grad:  # a slope that depends on no gain is the same everywhere
+                (curvature,) = torch.autograd.grad(slope.sum(), gains, allow_unused=True)
+                if curvature is not None:
+                    found[chunk.candidates] = curvature
