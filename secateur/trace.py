@@ -108,7 +108,7 @@ class Reason:
 
 
 class Stopping(Protocol):
-    """What a trace asks of a stop (see stopping.py)."""
+    """What a trace asks of a stop (see stopping)."""
 
     def verdict(self, trace: Trace, /) -> Verdict: ...
     def because(self, trace: Trace, /) -> str: ...
