@@ -7,16 +7,16 @@ network captured, since importing torch and capturing take far longer than the r
 
 from __future__ import annotations
 
+import functools
 import itertools
-import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 from unittest import mock
 
 import torch
+from killed import killed
 from ranked_run import data, network
 
 import secateur as sc
@@ -29,20 +29,6 @@ def run(out: Path, engine: str) -> None:
     sc.prune(MODEL, data(), engine=engine, tile=4, out=out, resume=True, progress=False)
 
 
-def killed(out: Path, engine: str, after: float) -> bool:
-    """Run in a child, killed after so many seconds; whether that came before its end."""
-    child = os.fork()
-    if child == 0:
-        run(out, engine)
-        os._exit(0)
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status) and os.waitstatus_to_exitcode(status) != 0:
-        sys.exit("a child failed")
-    return os.WIFSIGNALED(status)
-
-
 def main(folder: Path, engine: str, kills: int) -> None:
     torch.set_num_threads(1)
     draw, times = random.Random(0), 0
@@ -53,9 +39,10 @@ def main(folder: Path, engine: str, kills: int) -> None:
         run(folder / "unbroken", engine)
         seconds = time.perf_counter() - begun
         for number in itertools.count():
-            while times < kills and killed(folder / str(number), engine, draw.uniform(0.0, seconds)):
+            work = functools.partial(run, folder / str(number), engine)
+            while times < kills and killed(work, draw.uniform(0.0, seconds)):
                 times += 1
-            run(folder / str(number), engine)
+            work()
             if times == kills:
                 break
     print(times)

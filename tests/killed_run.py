@@ -6,15 +6,14 @@ the second was killed in the middle. Children are forked, since importing torch 
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from killed import killed
 from quadratic import Moody, Quadratic
 from torch import Tensor
 
@@ -42,27 +41,18 @@ def run(path: Path, rerank_every: int | None, pause: float = 0.0) -> None:
         remove_units(loss, ask, never(), rerank_every, measure=measure, trace=trace)
 
 
-def killed(path: Path, rerank_every: int | None, after: float) -> bool:
-    """Run in a child, killed after so many seconds; whether that came before its end."""
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
-        run(path, rerank_every, pause=0.004)
-        os._exit(0)
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status) and os.waitstatus_to_exitcode(status) != 0:
-        sys.exit("a child failed")
-    return os.WIFSIGNALED(status)
-
-
 def main(directory: str, rerank: str, kills: str) -> None:
     rerank_every = None if rerank == "None" else int(rerank)
     run(Path(directory) / "unbroken", rerank_every)
     random.seed(0)
-    times = sum(killed(Path(directory) / "killed", rerank_every, random.uniform(0.0, 0.02)) for _ in range(int(kills)))
-    run(Path(directory) / "killed", rerank_every)
+    broken = Path(directory) / "killed"
+
+    def slowly() -> None:
+        torch.set_num_threads(1)
+        run(broken, rerank_every, pause=0.004)
+
+    times = sum(killed(slowly, random.uniform(0.0, 0.02)) for _ in range(int(kills)))
+    run(broken, rerank_every)
     print(times)
 
 
