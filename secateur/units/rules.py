@@ -1,8 +1,8 @@
 """THE table: what secateur knows of operators and layers. Supporting a new operator is a row here, and nothing else.
 
 A row tells how labels flow through an operator (`flow`), how the operator's own numbers follow a cut (`resize`), and
-two facts that engines read: whether it is a contraction over units (they end here and are gated here), and whether it
-acts on each element alone. An operator without a row refuses the units that reach it.
+three facts that engines read: whether it is a contraction over units (they end here and are gated here), whether it
+acts on each element alone, and how far its result can move. An operator without a row refuses the units that reach it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from secateur.units import lipschitz
 from secateur.units.flow import Flow
 from secateur.units.graph import argument, operator_name, run, shape_for_one, size_for_one
 from secateur.units.labels import CONSTANT, FIXED, varying
+from secateur.units.lipschitz import Lipschitz, Steep, moved, weighted
 
 FlowRule = Callable[..., Any]
 """(flow, node, *labels and plain arguments, **the same) -> labels of the result"""
@@ -59,6 +61,7 @@ class Rule:
     resized: str | None = None  # the operator that takes the resized arguments, where it is another one
     contraction: Contraction | None = None
     pointwise: bool = False
+    lipschitz: Lipschitz | None = None  # how far its result can move when its operands do; None where no bound is known
 
 
 # ------------------------------------------------------------------------------------------------ how labels flow
@@ -303,18 +306,24 @@ def lengths(kept: Kept) -> list[int]:
 # ------------------------------------------------------------------------------------------------------ the table
 
 _POINTWISE = """
-abs add.Scalar add.Tensor addcmul bitwise_not celu clamp clamp_max clamp_min clamp.Tensor cos div.Scalar div.Tensor
-div.Tensor_mode elu eq.Scalar eq.Tensor erf exp expm1 fill.Scalar ge.Scalar ge.Tensor gelu gt.Scalar gt.Tensor
-hardsigmoid hardswish hardtanh le.Scalar le.Tensor leaky_relu log log1p log_sigmoid logical_and logical_not lt.Scalar
-lt.Tensor masked_fill.Scalar maximum minimum mish mul.Scalar mul.Tensor ne.Scalar ne.Tensor neg ones_like pow.Scalar
-pow.Tensor_Scalar pow.Tensor_Tensor reciprocal relu relu6 rsqrt rsub.Scalar rsub.Tensor selu sigmoid sign silu sin
-softplus sqrt square sub.Scalar sub.Tensor tanh threshold to.dtype type_as where.ScalarOther where.ScalarSelf
-where.self zeros_like _to_copy contiguous clone
+add.Scalar addcmul bitwise_not celu clamp.Tensor div.Scalar div.Tensor_mode eq.Scalar eq.Tensor exp expm1 fill.Scalar
+ge.Scalar ge.Tensor gt.Scalar gt.Tensor le.Scalar le.Tensor log log1p logical_and logical_not lt.Scalar lt.Tensor
+masked_fill.Scalar maximum minimum mul.Scalar ne.Scalar ne.Tensor ones_like pow.Scalar pow.Tensor_Scalar
+pow.Tensor_Tensor reciprocal rsqrt rsub.Scalar rsub.Tensor sign sqrt square sub.Scalar threshold to.dtype type_as
+where.ScalarOther where.ScalarSelf where.self zeros_like _to_copy
 """
-_PURE_MOVES = """
-cat expand_as flip movedim.int movedim.intlist permute pixel_unshuffle repeat
-repeat_interleave.self_int reshape_as roll squeeze.dim squeeze.dims stack swapaxes t tile transpose.int
-unbind.int unsqueeze view_as flatten.using_ints
+_STEEPEST = {
+    1.0: """
+        abs clamp clamp_max clamp_min clone contiguous cos dropout hardtanh log_sigmoid neg relu relu6 sin softplus tanh
+    """,
+    **{0.25: "sigmoid", 1 / 6: "hardsigmoid", 1.5: "hardswish", 1.7582: "selu", 1.1284: "erf"},
+    **{1.13: "gelu", 1.1: "silu", 1.09: "mish"},  # rounded up from 1.1290, 1.0999 and 1.0885
+}
+"""Functions of one element, by their largest slope."""
+_MOVES = "flatten.using_ints movedim.int permute squeeze.dim squeeze.dims t transpose.int unsqueeze"
+_OTHER_MOVES = """
+cat expand_as flip movedim.intlist pixel_unshuffle repeat repeat_interleave.self_int reshape_as roll stack swapaxes
+tile unbind.int view_as
 """
 
 
@@ -324,25 +333,39 @@ def _name(short: str) -> str:
 
 RULES: dict[str, Rule] = {
     # contractions: units end here
-    "aten.linear.default": Rule(linear, contraction=Contraction(dim=-1)),
+    "aten.linear.default": Rule(linear, contraction=Contraction(dim=-1), lipschitz=weighted),
     **{
         f"aten.conv{n}d.{overload}": Rule(
-            convolution, resize=groups_left, contraction=Contraction(dim=1, padding=4, groups=6)
+            convolution,
+            resize=groups_left,
+            contraction=Contraction(dim=1, padding=4, groups=6),
+            lipschitz=weighted,
         )
         for n in (1, 2, 3)
         for overload in ("default", "padding")
     },
     # every element alone
     **{_name(short): Rule(pointwise, pointwise=True) for short in _POINTWISE.split()},
-    "aten.dropout.default": Rule(pointwise, pointwise=True),
+    **{
+        _name(short): Rule(pointwise, pointwise=True, lipschitz=Steep(slope))
+        for slope, functions in _STEEPEST.items()
+        for short in functions.split()
+    },
+    "aten.leaky_relu.default": Rule(pointwise, pointwise=True, lipschitz=lipschitz.leaky_relu),
+    "aten.elu.default": Rule(pointwise, pointwise=True, lipschitz=lipschitz.elu),
+    "aten.add.Tensor": Rule(pointwise, pointwise=True, lipschitz=lipschitz.added),
+    "aten.sub.Tensor": Rule(pointwise, pointwise=True, lipschitz=lipschitz.added),
+    "aten.mul.Tensor": Rule(pointwise, pointwise=True, lipschitz=lipschitz.multiplied),
+    "aten.div.Tensor": Rule(pointwise, pointwise=True, lipschitz=lipschitz.divided),
     # every channel alone
-    "aten.batch_norm.default": Rule(batch_norm),
+    "aten.batch_norm.default": Rule(batch_norm, lipschitz=lipschitz.batch_norm),
     "aten.prelu.default": Rule(prelu),
     **{
-        f"aten.{kind}_pool{n}d.default": Rule(per_channel(n))
+        f"aten.{kind}_pool{n}d.default": Rule(per_channel(n), lipschitz=moved)
         for n in (1, 2, 3)
-        for kind in ("max", "avg", "adaptive_avg", "adaptive_max")
+        for kind in ("max", "avg", "adaptive_avg")
     },
+    **{f"aten.adaptive_max_pool{n}d.default": Rule(per_channel(n)) for n in (1, 2, 3)},
     **{
         f"aten.upsample_{kind}.vec": Rule(per_channel(n))
         for kind, n in (("nearest1d", 1), ("nearest2d", 2), ("linear1d", 1), ("bilinear2d", 2), ("bicubic2d", 2))
@@ -350,25 +373,27 @@ RULES: dict[str, Rule] = {
     "aten.pad.default": Rule(pad),
     "aten.constant_pad_nd.default": Rule(pad),
     # over positions yes, over units no
-    **{_name(short): Rule(reduce) for short in ["mean.dim", "sum.dim_IntList", "amax", "amin"]},
+    **{_name(short): Rule(reduce, lipschitz=moved) for short in ["mean.dim", "sum.dim_IntList"]},
+    **{_name(short): Rule(reduce) for short in ["amax", "amin"]},
     "aten.linalg_vector_norm.default": Rule(lambda flow, node, x, order=2, *rest: reduce(flow, node, x, *rest)),
-    "aten.softmax.int": Rule(normalise(lambda x, dim: [dim])),
+    "aten.softmax.int": Rule(normalise(lambda x, dim: [dim]), lipschitz=lipschitz.softmax),
     "aten.log_softmax.int": Rule(normalise(lambda x, dim: [dim])),
     "aten.layer_norm.default": Rule(normalise(lambda x, shape: range(-len(shape), 0))),
     "aten.rms_norm.default": Rule(normalise(lambda x, shape: range(-len(shape), 0))),
     "aten.group_norm.default": Rule(group_norm),
     # data movement
-    **{_name(short): Rule(move) for short in _PURE_MOVES.split()},
+    **{_name(short): Rule(move, lipschitz=moved) for short in _MOVES.split()},
+    **{_name(short): Rule(move) for short in _OTHER_MOVES.split()},
     "aten.channel_shuffle.default": Rule(channel_shuffle),
     "aten.pixel_shuffle.default": Rule(pixel_shuffle),
-    "aten.reshape.default": Rule(move, resize=sizes(1)),
-    "aten.expand.default": Rule(move, resize=sizes(1)),
+    "aten.reshape.default": Rule(move, resize=sizes(1), lipschitz=moved),
+    "aten.expand.default": Rule(move, resize=sizes(1), lipschitz=moved),
     "aten.unflatten.int": Rule(move, resize=unflatten_sizes),
     "aten.chunk.default": Rule(move, resize=split_sizes, resized="aten.split_with_sizes.default"),
     "aten.split.Tensor": Rule(move, resize=split_sizes, resized="aten.split_with_sizes.default"),
     "aten.split_with_sizes.default": Rule(move, resize=split_sizes),
-    "aten.slice.Tensor": Rule(move, resize=slice_bounds),
-    "aten.select.int": Rule(move, resize=select_index),
+    "aten.slice.Tensor": Rule(move, resize=slice_bounds, lipschitz=moved),
+    "aten.select.int": Rule(move, resize=select_index, lipschitz=moved),
     "getitem": Rule(pick),
     # sizes and fresh tensors
     "aten.sym_size.int": Rule(size),

@@ -16,7 +16,7 @@ from secateur.errors import OptionError
 from secateur.gated import GatedLoss
 from secateur.loop import remove_units
 from secateur.oracle import Racing, racing
-from secateur.oracle.influence import STEEPEST, influence
+from secateur.oracle.influence import influence
 from secateur.oracle.racing import Race
 from secateur.oracle.residue import residue
 from secateur.oracle.sampling import changes_at
@@ -70,25 +70,6 @@ def test_bounds_of_single_examples_from_undecided_to_saturated(name: str, scale:
     y = torch.randint(3, (40,)) if name == "cross_entropy" else torch.rand(40, 3).double()
     loss = GatedLoss(model, x if name == "self" else (x, y), name)
     assert residues_hold(loss, loss.gates()) == 11
-
-
-def test_slopes_of_activations_are_the_steepest() -> None:
-    """Against differences on a fine grid, each nearly attained."""
-    x = torch.linspace(-8, 8, 400_001, dtype=torch.float64)
-    functions: dict[str, Any] = {
-        **{
-            name: getattr(nn.functional, name)
-            for name in ("relu", "relu6", "softplus", "hardtanh", "selu", "gelu", "silu")
-        },
-        **{name: getattr(nn.functional, name) for name in ("mish", "hardsigmoid", "hardswish")},
-        **{name: getattr(torch, name) for name in ("tanh", "sigmoid", "erf", "abs", "neg", "sin", "cos")},
-        "log_sigmoid": nn.functional.logsigmoid,
-    }
-    for name, function in functions.items():
-        y = function(x)
-        steepest = float(((y[1:] - y[:-1]) / (x[1:] - x[:-1])).abs().max())
-        assert 0.98 * STEEPEST[name] <= steepest <= STEEPEST[name] + 1e-6, name
-    assert set(STEEPEST) - set(functions) == {"dropout", "contiguous", "clone", "clamp", "clamp_min", "clamp_max"}
 
 
 def races(loss: GatedLoss, repetitions: int, **options: Any) -> tuple[float, float]:
