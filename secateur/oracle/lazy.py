@@ -17,6 +17,7 @@ from secateur.errors import OptionError
 from secateur.gated import GatedLoss
 from secateur.oracle.bounds import bounded_units, bounds
 from secateur.oracle.exact import exact
+from secateur.oracle.options import require_share, require_whole
 from secateur.oracle.prediction import slope_and_curvature
 from secateur.oracle.sampling import only
 from secateur.oracle.tally import Tally
@@ -58,12 +59,9 @@ class Lazy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if type(self.fresh) is not int or self.fresh < 1:
-            raise OptionError(f"fresh={self.fresh!r}; expected how many units to measure in a round, 1 or more")
-        if type(self.sample) is not int or self.sample < 1:
-            raise OptionError(f"sample={self.sample!r}; expected how many examples to estimate from, 1 or more")
-        if not 0 <= self.audit <= 1:
-            raise OptionError(f"audit={self.audit!r}; expected the share of the rounds to measure in full, 0 to 1")
+        require_whole(self, "fresh", "how many units to measure in a round")
+        require_whole(self, "sample", "how many examples to estimate from")
+        require_share(self, "audit", "the rounds to measure in full")
         if self.predictor not in ("curvature", "slope", "stale"):
             raise OptionError(f"predictor={self.predictor!r}; expected 'curvature', 'slope' or 'stale'")
 
@@ -143,7 +141,7 @@ class LazyRun:
 
     def report(self) -> dict[str, Any]:
         """What the run has cost, and how its audited rounds came out: see Tally."""
-        return {"engine": repr(self.options), **asdict(self.tally), "saving": self.tally.saving}
+        return self.tally.report(self.options)
 
     def _continues(self, loss: GatedLoss, alive: Sequence[int], count: int) -> bool:
         """Whether this is a later round of the run that is remembered."""

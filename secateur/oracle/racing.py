@@ -16,6 +16,7 @@ from secateur.gated import GatedLoss
 from secateur.oracle.confidence import lower_bound
 from secateur.oracle.exact import exact
 from secateur.oracle.influence import influence
+from secateur.oracle.options import require_share, require_whole
 from secateur.oracle.residue import Residue, residue
 from secateur.oracle.sampling import changes_at
 from secateur.oracle.slopes import slopes
@@ -60,10 +61,8 @@ class Racing:
             raise OptionError(f"delta={self.delta!r}; expected a probability above 0 and below 1")
         if not 0 <= self.eps < math.inf:
             raise OptionError(f"eps={self.eps!r}; expected a share of the error, 0 or more")
-        if not 0 <= self.audit <= 1:
-            raise OptionError(f"audit={self.audit!r}; expected the share of the rounds to measure in full, 0 to 1")
-        if type(self.first) is not int or self.first < 1:
-            raise OptionError(f"first={self.first!r}; expected how many examples to draw first, 1 or more")
+        require_share(self, "audit", "the rounds to measure in full")
+        require_whole(self, "first", "how many examples to draw first")
 
     def __call__(
         self, loss: GatedLoss, gates: Float64[Tensor, " all"], units: Int64[Tensor, " units"]
@@ -122,8 +121,7 @@ class RacingRun:
 
     def report(self) -> dict[str, Any]:
         """What the run has cost, and eps_t, by round, of the rounds that have a guarantee: see Tally."""
-        told = {"engine": repr(self.options), **asdict(self.tally), "saving": self.tally.saving}
-        return {**told, "guaranteed": len(self.eps), "eps": dict(self.eps)}
+        return {**self.tally.report(self.options), "guaranteed": len(self.eps), "eps": dict(self.eps)}
 
     def _influence(self, loss: GatedLoss) -> Tensor:
         """It holds for any gates, so once is enough."""

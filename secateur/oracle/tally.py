@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Tally:
     def saving(self) -> float:
         """How many times fewer evaluations than an exact engine's, those of the audits left out."""
         return self.exact_evaluations / self.evaluations if self.evaluations else 1.0
+
+    def report(self, engine: object) -> dict[str, Any]:
+        """What the run of that engine tells of its cost, JSON-able."""
+        return {"engine": repr(engine), **asdict(self), "saving": self.saving}
 
     def after(self, evaluations: int, exact_evaluations: int, certain: bool) -> Tally:
         """One round more."""
