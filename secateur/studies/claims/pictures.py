@@ -43,10 +43,9 @@ def _training(found: Sequence[Record]) -> Figure:
         "noise": "30% random labels",
         "raw": "raw pixels, one digit",
     }
-    for (kind, label), color in zip(labels.items(), COLORS, strict=False):
-        accuracy = _curves(found, f"accuracy_{kind}")
-        _line(left, np.arange(accuracy.shape[1]), 100 * (accuracy - accuracy[:, :1]), label, color)
-        _line(right, np.arange(accuracy.shape[1]), _curves(found, kind), label, color)
+    accuracy = {label: 100 * _curves(found, f"accuracy_{kind}") for kind, label in labels.items()}
+    _lines(left, {label: runs - runs[:, :1] for label, runs in accuracy.items()})
+    _lines(right, {label: _curves(found, kind) for kind, label in labels.items()})
     left.axhline(-1, color=style.RULE, zorder=0)
     left.set(ylim=(-20, 3), xlabel="units removed of 100", ylabel="held-out accuracy, change in points")
     right.axhline(1, color=style.RULE, zorder=0)
@@ -128,9 +127,7 @@ def _width(found: Sequence[Record]) -> Figure:
 def _layers(found: Sequence[Record]) -> Figure:
     figure, (axes,) = _panels(1)
     names = {"oracle": "oracle", "taylor1": "first order", "taylor2_paper": "second order, the paper's"}
-    for (criterion, label), color in zip(names.items(), COLORS, strict=False):
-        gone = _curves(found, criterion)
-        _line(axes, np.arange(gone.shape[1]), gone, label, color)
+    _lines(axes, {label: _curves(found, criterion) for criterion, label in names.items()})
     last = deep.FIRST
     axes.plot([0, last], [0, last / 2], color=style.RULE, zorder=0)
     style.whole_ticks(axes.yaxis)
@@ -143,9 +140,7 @@ def _schedule(found: Sequence[Record]) -> Figure:
     figure, panels = _panels(2)
     names = {"oracle": "oracle", "taylor1": "first order", "taylor2_paper": "second order"}
     for axes, (schedule, title) in zip(panels, {"once": "ranked once", "again": "ranked again"}.items(), strict=True):
-        for (criterion, label), color in zip(names.items(), COLORS, strict=False):
-            accuracy = 100 * _curves(found, f"{criterion}_{schedule}")
-            _line(axes, np.arange(accuracy.shape[1]), accuracy, label, color)
+        _lines(axes, {label: 100 * _curves(found, f"{kind}_{schedule}") for kind, label in names.items()})
         axes.set(xlabel="units removed of 100", ylabel="training accuracy, %", ylim=(0, 102), title=title)
     panels[0].legend(loc="lower left")
     return figure
@@ -175,10 +170,9 @@ def _subset(found: Sequence[Record]) -> Figure:
     figure, panels = _panels(2)
     names = {"best": "best subset", "greedy": "greedy (oracle)", "swapped": "greedy with swaps"}
     for axes, (short, title) in zip(panels, {"sgd": "gradient descent", "lbfgs": "L-BFGS"}.items(), strict=True):
-        for (kind, label), color in zip(names.items(), COLORS, strict=False):
-            paths = _curves(found, f"{kind}_{short}")
-            rises = np.maximum(paths - _curves(found, f"best_{short}")[:, :1], 1e-7)
-            _line(axes, np.arange(paths.shape[1]), rises, label, color)
+        least = _curves(found, f"best_{short}")[:, :1]
+        rises = {label: _curves(found, f"{kind}_{short}") - least for kind, label in names.items()}
+        _lines(axes, {label: np.maximum(rise, 1e-7) for label, rise in rises.items()})
         axes.axhline(0.05, color=style.RULE, zorder=0)
         _logarithmic(axes)
         style.whole_ticks(axes.xaxis)
@@ -213,10 +207,12 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _line(axes: Axes, x: np.ndarray, runs: np.ndarray, label: str, color: str) -> None:
-    low, high = np.percentile(runs, BAND, axis=0)
-    axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
-    axes.plot(x, runs.mean(0), color=color, label=label)
+def _lines(axes: Axes, runs: Mapping[str, np.ndarray]) -> None:
+    """For each label the mean of its runs, a row each, by the number of units removed, and their band."""
+    for (label, values), color in zip(runs.items(), COLORS, strict=False):
+        x, (low, high) = np.arange(values.shape[1]), np.percentile(values, BAND, axis=0)
+        axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+        axes.plot(x, values.mean(0), color=color, label=label)
 
 
 def _dots(axes: Axes, x: float, values: np.ndarray, color: str, label: str = "") -> None:
