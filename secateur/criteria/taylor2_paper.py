@@ -20,6 +20,7 @@ def taylor2_paper(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Te
         score_j = - sum_n o_nj dE/do_nj + 1/2 sum_n o_nj^2 d2E/do_nj^2
         output:  dE/do_i = o_i - t_i,   d2E/do_i^2 = 1
         through an activation o = s(x):  d2E/dx^2 = d2E/do^2 s'(x)^2 + dE/do s''(x)
+        through a softmax o of x:  the same with s' = o (1 - o), s'' = s' (1 - 2 o), as if outputs did not compete
         through a layer x_i = sum_j w_ji o_j:  d2E/do_j^2 = sum_i d2E/dx_i^2 w_ji^2   (cross terms of i dropped)
 
     Shape:
@@ -28,7 +29,7 @@ def taylor2_paper(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Te
         change of the error, summed over examples; the lowest goes first.
     Raises:
         CriterionError: the loss is not "sse", off is not "zero", or the network is not a plain chain of linear layers
-        and activations.
+        and activations, with a softmax at most as its answer.
     Source:
         The paper (arXiv 1701.04465), section 2.3 and its appendix.
 
@@ -66,7 +67,8 @@ def _chain(loss: GatedLoss) -> list[tuple[Node, Node]]:
         sources = [source for source in node.all_input_nodes if source in varying]
         rule = RULES.get(operator_name(node))
         linear = operator_name(node) == "aten.linear.default" and node.meta["val"].dim() == 2
-        if len(sources) != 1 or rule is None or not (linear or rule.pointwise):
+        known = linear or (rule is not None and rule.pointwise) or (not chain and _is_softmax(node))
+        if len(sources) != 1 or not known:
             raise CriterionError(
                 f"taylor2_paper is defined for a plain chain of linear layers and activations; {operator_name(node)} "
                 f"({node.name}) is neither. Use taylor2, which is exact in any network."
@@ -75,6 +77,11 @@ def _chain(loss: GatedLoss) -> list[tuple[Node, Node]]:
         waiting.discard(node)
         node = sources[0]
     return chain
+
+
+def _is_softmax(node: Node) -> bool:
+    """Over the outputs of an example."""
+    return operator_name(node) == "aten.softmax.int" and node.meta["val"].dim() == 2 and argument(node, 1) in (1, -1)
 
 
 def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[tuple[Node, Node]]) -> Tensor:
@@ -89,6 +96,11 @@ def _tile(loss: GatedLoss, tile: Tile, gates: Tensor, chain: list[tuple[Node, No
         if node in network.readings or operator_name(node) == "aten.linear.default":
             weight = env[argument(node, 1)]
             slope, curvature = slope @ weight, curvature @ weight.square()
+        elif _is_softmax(node):
+            answered = env[node]
+            alone = answered * (1 - answered)
+            curvature = curvature * alone.square() + slope * alone * (1 - 2 * answered)
+            slope = answered * (slope - (slope * answered).sum(1, keepdim=True))  # first order is exact
         else:
             first, second = derivatives(network.graph, node, source, env)
             slope, curvature = slope * first, curvature * first.square() + slope * second

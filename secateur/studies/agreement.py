@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from secateur.studies import paper
-from secateur.studies.plan import Figure, Study
+from secateur.studies.plan import PAPER, Figure, Study
 from secateur.studies.tables import ERROR, Records, runs
 from secateur.studies.work import TRAINING
 
@@ -58,7 +58,7 @@ def ours(study: Study, figure: Figure, criterion: str, records: Records, conditi
 
 def papers(study: Study, figure: Figure, criterion: str) -> dict[str, Any]:
     """The same marks on the paper's curve, from the accuracy that it states for its untouched network."""
-    method = study.methods[criterion]
+    method = PAPER[criterion]
     found: dict[str, Any] = {}
     if errors := [value for _, value in paper.curve(figure.error, method)]:
         found[GROWS] = grows(errors) if errors[0] > paper.READ_TO else None
@@ -79,7 +79,7 @@ def agreement(studies: Sequence[Study], records: Records) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for study in studies:
         mine = [pair for pair in records if pair[0].study.name == study.name]
-        compared = [name for name in study.criteria if name in study.methods]
+        compared = [name for name in study.criteria if name in PAPER]
         for figure, (place, condition) in product(study.figures, enumerate(study.conditions)):
             if figure.error and any(job.condition == condition for job, _ in mine):
                 name = figure.name if len(study.conditions) == 1 else f"{figure.name} ({condition.label})"

@@ -8,7 +8,7 @@ STUDIES = tuple(
     Study(
         name=name,
         title=f"MNIST, {sizes} sigmoid",
-        conditions=(Condition(sizes, name),),
+        conditions=(Condition("Adam", name), Condition("Adam, then L-BFGS", f"{name}-lbfgs")),
         figures=tuple(
             Figure(f"{name}-{schedule}", schedule, f"{name}-{schedule}-method", f"{name}-{schedule}-accuracy")
             for schedule in (ITERATIVE, SINGLE)

@@ -14,7 +14,7 @@ TITLES: Mapping[str, str] = MappingProxyType({ITERATIVE: "ranked again after eve
 PAPER: Mapping[str, str] = MappingProxyType(
     {"oracle": "brute_force", "taylor1": "first_order", "taylor2_paper": "second_order"}
 )
-"""Our names of the paper's three methods."""
+"""The paper's three methods, by the criteria of ours that their curves are compared with."""
 FOUR = ("oracle", "taylor1", "taylor2_paper", "taylor2")
 
 
@@ -92,8 +92,6 @@ class Study:
     classes: bool = True
     start: float | None = None
     paper_examples: int = 0
-    methods: Mapping[str, str] = field(default_factory=lambda: dict(PAPER))
-    """The paper's methods, by the criteria of ours that their curves are compared with."""
     gains: Mapping[str, str] = field(default_factory=dict)
     """Figures of gain curves, by the criterion whose choices they show."""
     mnist: bool = False
@@ -114,10 +112,10 @@ class Study:
         return tuple(dict.fromkeys((self.name, *(figure.name for figure in self.figures), *self.gains.values())))
 
 
-def gain_figures(name: str, second: str = "taylor2_paper") -> Mapping[str, str]:
+def gain_figures(name: str) -> Mapping[str, str]:
     """The paper's names of the gain curves of a study: gt is the ground truth, g1 and g2 the two orders.
 
     >>> gain_figures("diamond")["oracle"]
     'diamond-gt-gain'
     """
-    return {"oracle": f"{name}-gt-gain", "taylor1": f"{name}-g1-gain", second: f"{name}-g2-gain"}
+    return {"oracle": f"{name}-gt-gain", "taylor1": f"{name}-g1-gain", "taylor2_paper": f"{name}-g2-gain"}

@@ -11,7 +11,7 @@ import numpy as np
 from secateur.plots.study import BAND, Curve, Panel
 from secateur.studies import paper
 from secateur.studies.jobs import Job
-from secateur.studies.plan import Figure, Study
+from secateur.studies.plan import PAPER, Figure, Study
 from secateur.studies.store import Record
 from secateur.studies.work import HELD_OUT, HELD_OUT_ERROR, TRAINING
 
@@ -61,7 +61,7 @@ def panels(study: Study, figure: Figure, records: Records) -> list[list[Panel]]:
                 Curve(
                     LABELS.get(name, name),
                     found,
-                    _papers(figure, study.methods.get(name, ""), quantity, _scale(study, records)),
+                    _papers(figure, PAPER.get(name, ""), quantity, _scale(study, records)),
                 )
                 for name in study.criteria
                 if len(found := runs(records, place, figure.schedule, name, quantity))

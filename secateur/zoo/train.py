@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,7 @@ def train(
     threads: int | None = None,
     progress: bool = True,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
+    then: Mapping[str, Any] | None = None,
 ) -> TrainingRecord:
     """Train a network in place, until `metric` on the training examples meets `target` or the epochs are over.
 
@@ -77,7 +79,8 @@ def train(
     at once, 20 iterations an epoch, in float64. Over the last part `anneal` of the epochs the learning rate falls to 0.
     The same seed gives the same weights on the same machine with the same number of threads, which `threads` sets for
     the time of the training. The network comes back in evaluation mode; `after_epoch(epoch, model)` sees it so after
-    every epoch, for checkpoints. Progress is shown on a terminal only.
+    every epoch, for checkpoints. `then` holds the options of a second training, which follows the first. Progress is
+    shown on a terminal only.
 
     Shape:
         as the network and the loss want it.
@@ -134,7 +137,11 @@ def train(
             reached = target is not None and (values[-1] >= target if upward else values[-1] <= target)
             if reached:
                 break
-    return TrainingRecord(metric, tuple(losses), tuple(values), reached)
+    if then is None:
+        return TrainingRecord(metric, tuple(losses), tuple(values), reached)
+    after = None if after_epoch is None else lambda epoch, model: after_epoch(epoch + len(losses), model)
+    second = train(model, split, seed=seed, progress=progress, after_epoch=after, **then)
+    return TrainingRecord(second.metric, (*losses, *second.losses), (*values, *second.values), second.reached)
 
 
 def _check_options(

@@ -24,8 +24,11 @@ def s(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-def recursion(weights: list[Array], biases: list[Array], x: Array, target: Array, gates: Array) -> list[float]:
-    """PAPER.md, definitions, in its own notation: o output, x input of a unit, w_ji weight from j to i; sigmoids."""
+def recursion(
+    weights: list[Array], biases: list[Array], x: Array, target: Array, gates: Array, softmax: bool = False
+) -> list[float]:
+    """PAPER.md, definitions, in its own notation: o output, x input of a unit, w_ji weight from j to i; sigmoids, and a
+    softmax as the answer where that is said."""
     scores = np.zeros(len(gates))
     splits = np.cumsum([len(bias) for bias in biases[:-1]])[:-1]
     layers = np.split(gates, splits)
@@ -36,11 +39,17 @@ def recursion(weights: list[Array], biases: list[Array], x: Array, target: Array
             inputs.append(w @ read[-1] + b)
             outputs.append(s(inputs[-1]))
             read.append(outputs[-1] * layers[depth] if depth < len(layers) else outputs[-1])
+        if softmax:
+            outputs[-1] = np.exp(inputs[-1]) / np.exp(inputs[-1]).sum()
         do, d2o = outputs[-1] - t, np.ones_like(t)
         for depth in range(len(weights) - 1, 0, -1):
             slope = s(inputs[depth]) * (1 - s(inputs[depth]))
             bend = slope * (1 - 2 * s(inputs[depth]))
             dx, d2x = do * slope, d2o * slope**2 + do * bend
+            if softmax and depth == len(weights) - 1:
+                o = outputs[-1]
+                jacobian = np.diag(o) - np.outer(o, o)
+                dx, d2x = jacobian @ do, np.diag(jacobian) ** 2 * d2o + np.diag(jacobian) * (1 - 2 * o) * do
             gate = layers[depth - 1]
             do, d2o = np.zeros_like(gate), np.zeros_like(gate)
             for j in range(len(gate)):
@@ -57,8 +66,9 @@ def recursion(weights: list[Array], biases: list[Array], x: Array, target: Array
 
 @pytest.mark.parametrize("sizes", [(5, 6, 7, 3), (4, 5, 2), (3, 4, 4, 4, 2)])
 @pytest.mark.parametrize("pruned", [False, True], ids=["whole", "pruned"])
-def test_is_the_recursion(sizes: tuple[int, ...], pruned: bool) -> None:
-    model = zoo.mlp(sizes, "sigmoid", "sigmoid").double().eval()
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_is_the_recursion(sizes: tuple[int, ...], pruned: bool, output: str) -> None:
+    model = zoo.mlp(sizes, "sigmoid", output).double().eval()
     x, target = torch.randn(6, sizes[0]).double(), torch.rand(6, sizes[-1]).double()
     loss = GatedLoss(model, (x, target), "sse", tile=4)
     gates = torch.ones(len(loss.units), dtype=torch.float64)
@@ -68,7 +78,7 @@ def test_is_the_recursion(sizes: tuple[int, ...], pruned: bool) -> None:
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     weights = [layer.weight.detach().numpy() for layer in layers]
     biases = [layer.bias.detach().numpy() for layer in layers]
-    expected = recursion(weights, biases, x.numpy(), target.numpy(), gates.numpy())
+    expected = recursion(weights, biases, x.numpy(), target.numpy(), gates.numpy(), output == "softmax")
     found = taylor2_paper(loss, alive)
     assert torch.allclose(found, torch.tensor(expected, dtype=torch.float64)[alive], rtol=1e-11, atol=1e-14)
 
@@ -138,7 +148,7 @@ def test_does_not_apply_elsewhere(name: str) -> None:
             taylor2_paper(loss, torch.arange(len(loss.units)))
         x, target = case.data()[:-1], torch.rand(case.examples, case.outputs).double()
         loss = GatedLoss(case.model(), (*x, target), "sse")
-    if name in ("relu", "shared"):  # plain chains, once the loss is squared error
+    if name in ("relu", "shared", "softmax"):  # plain chains, once the loss is squared error
         assert taylor2_paper(loss, torch.arange(len(loss.units))).isfinite().all()
         return
     with pytest.raises(CriterionError, match=r"plain chain of linear layers and activations; .* is neither.*taylor2"):

@@ -13,6 +13,7 @@ from secateur import zoo
 from secateur.criteria.surrogate import Surrogate
 from secateur.studies import STUDIES, paper
 from secateur.studies.jobs import jobs_of
+from secateur.studies.plan import PAPER
 from secateur.studies.work import criterion
 
 
@@ -24,12 +25,12 @@ def curves() -> set[tuple[str, str]]:
 
 def test_every_curve_of_the_paper_is_drawn_over_one_of_ours(curves: set[tuple[str, str]]) -> None:
     used = {
-        (name, study.methods[criterion])
+        (name, PAPER[criterion])
         for study in STUDIES.values()
         for figure in study.figures
         for name in (figure.error, figure.accuracy)
         for criterion in study.criteria
-        if name and criterion in study.methods
+        if name and criterion in PAPER
     }
     assert used == curves
     assert len(used) == 51

@@ -52,6 +52,22 @@ def test_same_seed_same_weights() -> None:
     assert not torch.equal(run(1), first)
 
 
+def test_a_second_training_follows() -> None:
+    """The same as two calls, in one record, and seen by whoever looks at the epochs."""
+    second = {"loss": "sse", "optimizer": "lbfgs", "learning_rate": 1.0, "epochs": 2, "threads": 1}
+    seen: list[int] = []
+    together, apart = network(), network()
+    record = zoo.train(
+        together, SMALL, loss="sse", epochs=3, threads=1, after_epoch=lambda epoch, _: seen.append(epoch), then=second
+    )
+    first = zoo.train(apart, SMALL, loss="sse", epochs=3, threads=1)
+    last = zoo.train(apart, SMALL, **second)
+    assert torch.equal(weights(together), weights(apart))
+    assert seen == [1, 2, 3, 4, 5]
+    assert record.losses == first.losses + last.losses
+    assert record.values == first.values + last.values
+
+
 def test_dropout_is_seeded_too() -> None:
     def run(before: int) -> torch.Tensor:
         torch.manual_seed(0)
