@@ -53,26 +53,30 @@ def _slope(of: Tensor, at: Tensor) -> Tensor:
 
 
 def chain_behind(loss: GatedLoss, front: Front) -> tuple[Node, ...] | None:
-    """The operators from the front's reader to the network's answer, each with one input that varies and all of them
-    linear layers or activations; None where that is not so."""
+    """The front's reader and what follows it one by one, each a linear layer or an activation and read by the next
+    alone; None where the reader is no such linear layer."""
     graph, tail = loss.network.graph, front.tail
-    if tail.again or len(tail.first) != 1 or not loss.maps:
+    if tail.again or len(tail.first) != 1 or not loss.maps or not _is_linear(tail.first[0]):
         return None
-    chain = (*tail.first, *tail.nodes)
-    varying = graph.descendants(graph.inputs)
-    for at, node in enumerate(chain):
+    chain, varying = [*tail.first], graph.descendants(graph.inputs)
+    while chain[-1] not in graph.output:
+        (node, *others) = [user for user in tail.nodes if chain[-1] in user.all_input_nodes]
         rule = RULES.get(operator_name(node))
-        linear = operator_name(node) == LINEAR and len(shape_for_one(node)) == 2
-        if not linear and (at == 0 or rule is None or not rule.pointwise):
-            return None
-        if at and (argument(node, 0) is not chain[at - 1] or len(varying.intersection(node.all_input_nodes)) > 1):
-            return None
-    return chain if list(graph.output) == [chain[-1]] else None
+        known = _is_linear(node) or (rule is not None and rule.pointwise)
+        if others or not known or argument(node, 0) is not chain[-1] or len(varying & {*node.all_input_nodes}) > 1:
+            break
+        chain.append(node)
+    return tuple(chain)
+
+
+def _is_linear(node: Node) -> bool:
+    return operator_name(node) == LINEAR and len(shape_for_one(node)) == 2
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Candidates behind whose reader a dense chain stands, z_1 = W_1 x, h_1 = s_1(z_1), z_2 = W_2 h_1, ... , L(z_m).
+    """Candidates behind whose reader a dense chain stands: z_1 = W_1 x, h_1 = s_1(z_1), z_2 = W_2 h_1, ... , and then
+    anything, L(z_m).
 
         d2L/dg_u2 = sum_l sum_i dL/dh_li s_l''(z_li) (dz_li/dg_u)^2 + (dz_m/dg_u)' L'' (dz_m/dg_u)
 
@@ -87,30 +91,29 @@ class Chain:
 
     def curvatures(self, tile: Tile) -> Tensor:
         """d2E/dg_u2 on one tile, (candidates,) float64."""
-        loss, (reader, *rest) = self.loss, self.nodes
+        loss, reader, tail = self.loss, self.nodes[0], self.front.tail
         columns = self.front.first[reader].to(self.gates.device)
-        keep = {needed for node in self.nodes for needed in (node, *node.all_input_nodes)}
+        keep = {needed for node in (*tail.first, *tail.nodes) for needed in (node, *node.all_input_nodes)}
         with torch.no_grad(), exactly():
             env = loss.under(tile, self.gates, keep)
-            answer, slope = self._answer(env, tile)
+            end, slope = self._end(env, tile)
             value = env[argument(reader, 0)]
             value = value - loss.network.means[reader] if loss.off == "mean" else value
             steps = self._steps(env, slope.detach())
-            size = loss.memory.at_once(2 * len(tile) * max(shape_for_one(node)[-1] for node in rest or [reader]))
-            parts = [
-                self._part(env, value, steps, answer, slope, some)
-                for some in columns.split(max(1, size // columns.shape[1]))
-            ]
+            size = loss.memory.at_once(4 * len(tile) * tail.largest * columns.shape[1])
+            parts = [self._part(env, value, steps, end, slope, some) for some in columns.split(size)]
         return torch.cat(parts)
 
-    def _answer(self, env: Env, tile: Tile) -> tuple[Tensor, Tensor]:
-        """The network's answer and dL/d answer, which depends on it in turn."""
+    def _end(self, env: Env, tile: Tile) -> tuple[Tensor, Tensor]:
+        """The chain's last value z_m, and dL/dz_m, which depends on it in turn."""
+        loss, network = self.loss, self.loss.network
+        rest = [node for node in self.front.tail.nodes if node not in self.nodes]
         with torch.enable_grad():
-            answer = env[self.nodes[-1]].detach().requires_grad_()
-            graph = self.loss.network.graph
-            losses = self.loss.losses(graph.result({**env, self.nodes[-1]: answer}), tile)
-            finite(losses.detach(), tile, self.gates, self.loss.units)
-            return answer, _slope(losses.sum(), answer)
+            end = env[self.nodes[-1]].detach().requires_grad_()
+            after = network.graph.run({**env, self.nodes[-1]: end}, rest, network.replace(self.gates))
+            losses = loss.losses(network.graph.result(after), tile)
+            finite(losses.detach(), tile, self.gates, loss.units)
+            return end, _slope(losses.sum(), end)
 
     def _steps(self, env: Env, slope: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """For every operator behind the reader: a linear one's weight; an activation's s' and dL/dh s''."""
@@ -140,7 +143,7 @@ class Chain:
         env: Env,
         value: Tensor,
         steps: list[tuple[Tensor, Tensor | None]],
-        answer: Tensor,
+        end: Tensor,
         slope: Tensor,
         columns: Tensor,
     ) -> Tensor:
@@ -174,7 +177,7 @@ class Chain:
             if tangents is None:
                 tangents = behind(torch.diag_embed(scale[:, 0]))
             (curved,) = torch.autograd.grad(
-                slope, answer, tangents.movedim(2, 0), retain_graph=True, is_grads_batched=True, materialize_grads=True
+                slope, end, tangents.movedim(2, 0), retain_graph=True, is_grads_batched=True, materialize_grads=True
             )
             found += (curved * tangents.movedim(2, 0)).to(torch.float64).sum((1, 2))
         return found

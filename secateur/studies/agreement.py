@@ -107,6 +107,36 @@ def to_csv(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+HEADINGS = {"accuracy_falls_1_point": "−1 point", "accuracy_falls_5_points": "−5 points", GROWS: "E x 10"}
+
+
+def to_markdown(table: dict[str, Any]) -> str:
+    """The same for readers: the paper's number / ours, the median (lowest to highest).
+
+    A dash: never. A question mark: the paper does not tell.
+    """
+    lines = ["| figure (networks) | criterion | " + " | ".join(HEADINGS.values()) + " |", "|---" * 5 + "|"]
+    for figure, criteria in table.items():
+        for criterion, both in criteria.items():
+            own = both["ours"]
+            cells = [f"{_papers(both['paper'], mark)} / {_own(own[mark])}" if mark in own else "" for mark in HEADINGS]
+            lines.append(f"| {figure} ({own[GROWS]['networks']}) | {criterion} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _papers(found: dict[str, Any], mark: str) -> str:
+    return _mark(found[mark]) if mark in found and not (mark == GROWS and "note" in found) else "?"
+
+
+def _own(found: dict[str, Any]) -> str:
+    low, middle, high = (_mark(found[key]) for key in ("low", "median", "high"))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def _mark(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
 def _first(passed: Sequence[bool], first: int) -> int | None:
     return next((at for at, yes in enumerate(passed, start=first) if yes), None)
 

@@ -11,7 +11,7 @@ from typing import Any
 from secateur import data
 from secateur.errors import DataError, OptionError, RunError, UnknownNameError
 from secateur.studies import STUDIES, store
-from secateur.studies.agreement import agreement, to_csv
+from secateur.studies.agreement import agreement, to_csv, to_markdown
 from secateur.studies.draw import draw
 from secateur.studies.jobs import jobs_of, share
 from secateur.studies.plan import Study
@@ -121,6 +121,7 @@ def redraw(wanted: Wanted, out: Path, outcome: Outcome) -> Outcome:
     outcome.agreement = agreement(wanted.studies, everything)
     store.write_text(out / "agreement.json", json.dumps(outcome.agreement, indent=2) + "\n")
     store.write_text(out / "agreement.csv", to_csv(outcome.agreement))
+    store.write_text(out / "agreement.md", to_markdown(outcome.agreement))
     return outcome
 
 

@@ -29,6 +29,11 @@ NETWORKS = {
     "two activations in a row": (sizes(6, 7, 5, 3, between=(nn.Tanh, nn.Softplus)), "mse"),
     "no activation": (sizes(6, 7, 5, 3, between=()), "cross_entropy"),
     "kinks": (sizes(6, 7, 5, 3, between=(nn.ReLU,)), "cross_entropy"),
+    "softmax behind": ([*sizes(6, 7, 5, 3), nn.Softmax(1)], "mse"),
+    "more behind": (
+        [*sizes(6, 7, 5, 6), nn.LayerNorm(6), nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 3, 3), nn.Flatten()],
+        "cross_entropy",
+    ),
     "several columns a unit": (
         [nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Flatten(), *sizes(16, 6, 5, 3)],
         "cross_entropy",
@@ -105,8 +110,31 @@ def test_many_threads_at_once() -> None:
         assert torch.allclose(alone, together, rtol=1e-12, atol=1e-12)
 
 
+def test_a_chain_ends_where_it_branches() -> None:
+    """What is read twice, also as the answer, must be its end: another way past it would be forgotten."""
+
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(6, 4), nn.Linear(4, 3), nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = torch.tanh(self.b(torch.tanh(self.a(x))))
+            return self.c(hidden) * torch.sigmoid(hidden)
+
+    torch.manual_seed(0)
+    loss = GatedLoss(Branching().double().eval(), (torch.randn(30, 6).double(), torch.randint(3, (30,))))
+    units = torch.arange(4)
+    (front,) = find_fronts(loss.network, units.tolist())
+    chain = chain_behind(loss, front)
+    assert chain is not None
+    assert [str(node.target) for node in chain] == ["aten.linear.default", "aten.tanh.default"]
+    found, expected = second_derivatives(loss, loss.gates(), units), loss.curvature(units=units)
+    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_other_networks_have_no_chain() -> None:
-    """Two readers, and a convolution behind: two backward passes serve those, and agree too."""
+    """Two readers, and a reader that is a convolution: two backward passes serve those, and agree too."""
 
     class Twice(nn.Module):
         def __init__(self) -> None:

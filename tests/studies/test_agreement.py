@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from secateur.studies import STUDIES
-from secateur.studies.agreement import _summary, falls, grows, papers
+from secateur.studies.agreement import GROWS, _summary, falls, grows, papers, to_markdown
 
 
 def test_falls() -> None:
@@ -44,3 +44,24 @@ def test_what_the_paper_cannot_tell() -> None:
     found = papers(STUDIES["cos-big"], STUDIES["cos-big"].figures[0], "oracle")
     assert found["error_grows_tenfold"] is None
     assert "within what it was read to" in found["note"]
+
+
+def test_a_table_for_readers() -> None:
+    """Never, not known, and one number where all networks agree."""
+    own = {"median": 3, "low": 3, "high": None, "networks": 2, "never": 1}
+    same = {"median": 4, "low": 4, "high": 4, "networks": 2, "never": 0}
+    table = {
+        "a": {
+            "oracle": {
+                "paper": {"accuracy_falls_1_point": None, GROWS: None, "note": "not read"},
+                "ours": {"accuracy_falls_1_point": own, "accuracy_falls_5_points": same, GROWS: same},
+            }
+        },
+        "b": {"taylor1": {"paper": {GROWS: 7}, "ours": {GROWS: own}}},
+    }
+    assert to_markdown(table).splitlines() == [
+        "| figure (networks) | criterion | −1 point | −5 points | E x 10 |",
+        "|---|---|---|---|---|",
+        "| a (2) | oracle | – / 3 (3 to –) | ? / 4 | ? / 4 |",
+        "| b (2) | taylor1 |  |  | 7 / 3 (3 to –) |",
+    ]

@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from secateur.studies.claims.remarks import LIMITS, PREFACE, REMARKS
+from secateur.studies.claims.remarks import FOUND, LIMITS, PREFACE, REMARKS
 
 KINDS = {"representation": "On what networks represent", "method": "On how to prune"}
 
 WIDTH = 116
-HEAD = "| claim | verdict | the one number (95% interval) | its statements, each alone |"
+HEAD = "| claim | verdict | what we found | its statements, each alone |"
 
 
 def write(document: Mapping[str, Any]) -> str:
@@ -30,9 +30,8 @@ def write(document: Mapping[str, Any]) -> str:
 
 
 def _row(entry: Mapping[str, Any]) -> str:
-    part = next(filter(_is_decided, entry["parts"]), entry["parts"][0])
     anchor = f"[{entry['id']}. {entry['title']}](#claim-{entry['id']})"
-    return f"| {anchor} | **{entry['verdict']}** | {part['text']}: {_estimate(part)} | {_tally(entry)} |"
+    return f"| {anchor} | **{entry['verdict']}** | {_filled(FOUND[entry['id']], entry)} | {_tally(entry)} |"
 
 
 def _tally(entry: Mapping[str, Any]) -> str:
@@ -54,7 +53,8 @@ def _section(entry: Mapping[str, Any]) -> list[str]:
         f"*{entry['title']}.* **{entry['verdict'].capitalize()}** ({corrected}).",
         "",
     ]
-    lines += [_filled(REMARKS[entry["id"]], entry["beside"]), "", f"![{entry['title']}]({entry['figure']})", ""]
+    remark = textwrap.fill(_filled(REMARKS[entry["id"]], entry), WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines += [remark, "", f"![{entry['title']}]({entry['figure']})", ""]
     lines += ["| statement | mean (95% interval) | networks | |", "|---|---|---|---|"]
     for part in entry["parts"]:
         known = sum(value is not None for value in part["values"])
@@ -90,15 +90,14 @@ def _p(value: float) -> str:
     return f"= {value:.2g}" if value >= 0.001 else "< 0.001"
 
 
-def _filled(text: str, beside: Mapping[str, float]) -> str:
+def _filled(text: str, entry: Mapping[str, Any]) -> str:
     """The text with {experiment.name:format} replaced by the means; a dash where a quick run has none."""
 
     def number(match: re.Match[str]) -> str:
-        value = beside.get(match[1])
+        value = entry["beside"].get(match[1])
         return "-" if value is None else format(value, match[2] or ".2f")
 
-    filled = re.sub(r"\{([\w.-]+?\.[\w.()-]+)(?::([^}]*))?\}", number, text)
-    return textwrap.fill(" ".join(filled.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return " ".join(re.sub(r"\{([\w.-]+?\.[\w.()-]+)(?::([^}]*))?\}", number, text).split())
 
 
 def _made(document: Mapping[str, Any]) -> str:
@@ -106,6 +105,6 @@ def _made(document: Mapping[str, Any]) -> str:
     return (
         f"`{document['command']}`, the {setting} setting, seeds {document['seeds'][0]} to {document['seeds'][-1]}; all "
         "numbers are in claims.json. What decides was written down in `secateur/studies/claims.toml` before the runs, "
-        "and no threshold was changed after; two things of the rule were, and that file says which. Pilot networks, "
+        "and no threshold was changed after; what else was, that file says. Pilot networks, "
         "from seed 100, served to find faults in the code, and are in no number here."
     )

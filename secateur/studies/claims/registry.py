@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim of the paper, and the parts that decide it."""
+    """A claim of the paper, the parts that decide it, and experiments that are told of beside them."""
 
     id: int
     kind: Literal["representation", "method"]
@@ -39,6 +39,11 @@ class Claim:
     split: str
     figure: str
     parts: tuple[Part, ...]
+    beside: tuple[str, ...] = ()
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*(part.experiment for part in self.parts), *self.beside)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,11 @@ def claims() -> tuple[Claim, ...]:
     (12, 'width')
     """
     return tuple(
-        Claim(**(table | {"parts": tuple(Part(**part) for part in table["parts"])})) for table in _read()["claim"]
+        Claim(
+            **table
+            | {"parts": tuple(Part(**part) for part in table["parts"]), "beside": tuple(table.get("beside", ()))}
+        )
+        for table in _read()["claim"]
     )
 
 

@@ -15,6 +15,50 @@ is safe to repeat. A number is the mean over networks trained from different see
 pruning of whole units **without re-training**. S = E(best constant output) - E(untouched network) is the unit in
 which rises of the error E are told."""
 
+FOUND: Mapping[int, str] = MappingProxyType(
+    {
+        1: """\
+Certified on held-out digits: {training.free_well:.0%} and {deep.free:.0%} of two well-trained networks,
+{training.free_early:.0%} and {training.free_raw:.0%} of two badly trained ones. Counted on the training digits, as the
+paper does: {training.free_training_well:.0%} and {deep.free_training:.0%} of the well-trained""",
+        2: """\
+First order does neither. Second order does both where it is exact ({choice.reach_taylor2:.0%} of the oracle's way);
+the paper's recursion is not exact before the last hidden layer, and chooses badly there
+({choice.reach_taylor2_paper:.0%}). How far each gets hangs on the optimiser""",
+        3: """\
+No crowd: {cancelling.mixed_mnist:.0%} of the units are neither elite nor cancelling. A little cancelling is learnt,
+among {cancelling.negative_mean_trained_mnist:.0%} of the pairs""",
+        4: """\
+The direction is right, the size is not: held-out E falls by {training.improves_raw:.1%} on raw pixels, by
+{training.improves_noise:.0%} with random labels, by nothing if well trained""",
+        5: """\
+They grow: as the width to the power of {width.cosine_0.1:.2f} (tolerance 10%) to {width.cosine_0.001:.2f} (0.1%) for
+the cosine, {width.mnist_0.1:.2f} for digits; the claim is a power of 0""",
+        6: """\
+Leanings: the oracle takes {deep.deepest_oracle:.0%} of its first 30 units from the deeper layer and empties none;
+{deep.free_over_flat:+.0%} is free; first order prefers no layer, the paper's second order the first""",
+        7: """\
+It works for ReLU: exact second order gets {relu.reach_relu_mnist:.0%} and {relu.reach_relu_diamond:.0%} of the
+oracle's way. Softplus adds nothing in one hidden layer and ruins the scores in two""",
+        8: """\
+Ranking again is worth {schedule.gain_oracle:.0%} of the units to the oracle. But ranked once, criteria lie
+{schedule.spread_once:.0%} of accuracy apart after 20 removals""",
+        9: """\
+{checkpoints.overlap_5:.0%} of what goes first is known after 5 of 50 epochs (chance: 50%); removing half
+of the units after 10 changes held-out accuracy by {checkpoints.middle_over_whole:+.1%} at equal compute""",
+        10: """\
+Gain 4 moves E by {width.gain_4:.1%} of S at most. But the share of units that may fail grows with the width, from
+{width.tolerated_25:.0%} of 25 to {width.tolerated_100:.0%} of 100""",
+        11: """\
+A whole run costs {cost.exact:.2f} of the training by the exact engine, {cost.naive:.2f} of it by plain forward
+passes""",
+        12: """\
+Greedy removal is {subset.excess_sgd:.2f} S (gradient descent) and {subset.excess_lbfgs:.2f} S (L-BFGS) behind the
+best subset of the same size""",
+    }
+)
+"""The answer to each claim in a sentence or two."""
+
 REMARKS: Mapping[int, str] = MappingProxyType(
     {
         1: """\
@@ -36,7 +80,13 @@ way over the four networks ({choice.reach_shapes_taylor2:.2f} on the shapes). So
 on toy shapes" is true of the exact derivative and false of the recursion. On 400-100-10 both are one, and reach
 {choice.reach_taylor2_mnist-acc99:.2f}. First order tells the sign of only {choice.sign_taylor1:.0%} of the changes:
 it estimates no better than it chooses. The slopes (true on estimated change) of exact second order are far from 1,
-{choice.slope_taylor2:.2f} in the mean: it ranks well without being calibrated.""",
+{choice.slope_taylor2:.2f} in the mean: it ranks well without being calibrated. All this is of networks trained by
+Adam or gradient descent. Trained by L-BFGS instead, as the paper's cosines must have been, the same networks have
+larger weights, and Taylor's series gets less far: exact second order {optimiser.reach_taylor2_lbfgs:.2f} of the
+oracle's way over both shapes and both digit networks (by Adam {optimiser.reach_taylor2_adam:.2f}), on 400-100-10
+{optimiser.reach_taylor2_lbfgs_mnist-acc99:.2f}. The recursion gains ({optimiser.reach_taylor2_paper_lbfgs_diamond:.2f}
+on the diamond, where Adam leaves it {optimiser.reach_taylor2_paper_adam_diamond:.2f}): near a minimum it finds no
+units that seem to do harm. So no criterion of derivatives is safe across optimisers; the oracle needs no such luck.""",
         3: """\
 By PAPER's strict definitions no crowd was found: of 400-100-10, {cancelling.cancelling_mnist:.0%} of the units
 cancel under both meanings of off, {cancelling.bearing_mnist:.0%} bear, and {cancelling.mixed_mnist:.0%} are
@@ -46,8 +96,8 @@ neither, so there is no dichotomy. Negative pairs are common with off = zero
 ({cancelling.negative_mean_trained_mnist:.1%}), yet more than without learning
 ({cancelling.negative_mean_frozen_mnist:.1%}): some cancelling is learnt, among few pairs. In the cosine's networks
 {cancelling.offset_cancelling_cosine:.0%} of the units cancel with off = zero alone. Weak: groups are searched, of
-100 units exhaustively only as pairs, so a crowd that cancels in large groups alone would be missed; the dip test
-was left out, since "mixed" decides already.""",
+100 units exhaustively only as pairs, so a crowd that cancels in large groups alone would be missed. A dichotomy
+would also ask for two modes of the changes of error (the dip test); with so many mixed units that was not tested.""",
         4: """\
 It depends on the badness. With 30% random labels the held-out error falls by {training.improves_noise:.0%} as the
 first units go (the units that fitted the noise), stopped early by {training.improves_early:.1%}, on raw pixels, the
@@ -90,9 +140,9 @@ second fails: the share of units that may fail at random grows with the width, f
 to {width.tolerated_100:.1%} of 100.""",
         11: """\
 A whole run of the exact engine costs {cost.exact:.2f} of the training of the same network, on one thread; plain
-forward passes, 5,050 evaluations, cost {cost.naive:.2f} of it. All candidates of a round are independent, so more
-processes help; that was not timed here. A small network: the number of evaluations grows with the square of the
-units. Measured on a shared machine, whose noise the interval shows.""",
+forward passes, 5,050 evaluations, cost {cost.naive:.2f} of it. All candidates of a round
+are independent, so more processes help (`secateur bench processes` times that). A small network: the number of
+evaluations grows with the square of the units. Measured on a shared machine, whose noise the interval shows.""",
         12: """\
 All 2^20 masks tell: greedy removal is behind the best subset by {subset.excess_sgd:.2f} S in networks fitted by
 gradient descent, and by {subset.excess_lbfgs:.2f} S in those fitted by L-BFGS, where the best subset of
@@ -106,10 +156,10 @@ LIMITS = """\
 - Networks: perceptrons of 20 to 100 units (up to 400-100-10 and two hidden layers), sigmoids but for claim 7. Data:
   5,000 digits of MNIST at 20x20 with 1,000 others held out, a cosine, two shapes. Nothing here tells of
   convolutions, attention or larger data.
-- Few networks of each kind: fewer than the 20 and 50 that were wanted. Student's t takes their numbers for roughly
-  normal.
+- Twenty networks of each kind, also of the small ones, of which fifty were wanted. Student's t takes their numbers
+  for roughly normal. Two claims miss Holm's correction narrowly (p = 0.056): they are called undecided, as registered.
 - Intervals are over seeds of one recipe, not over recipes: another optimiser can turn a result round, as it does
-  for the cosine (claim 12).
+  in claims 2 and 12.
 - Ranked and, where a claim says so, reported on training examples, as the paper does; where it matters (claims 1,
   4, 9) the judging examples are others.
 - The paper contradicts itself: "40-70% removed" against "to 40-70% of the size" (claim 1); "no criterion wins"

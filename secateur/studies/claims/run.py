@@ -105,7 +105,7 @@ def _values(records: Sequence[Record], experiment: str, name: str) -> tuple[list
 def _beside(records: Sequence[Record], claim: Claim) -> dict[str, float]:
     """The means of all that its experiments measured besides, by "experiment.name"."""
     found = {}
-    for experiment in dict.fromkeys(part.experiment for part in claim.parts):
+    for experiment in claim.experiments:
         names = dict.fromkeys(name for r in records if r["experiment"] == experiment for name in r["values"])
         for name in names:
             values = [value for value in _values(records, experiment, name)[1] if math.isfinite(value)]

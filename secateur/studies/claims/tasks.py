@@ -24,6 +24,7 @@ EXPERIMENTS: Mapping[str, str] = MappingProxyType(
         name: f"secateur.studies.claims.{name}"
         for name in (
             "choice",
+            "optimiser",
             "training",
             "deep",
             "schedule",
