@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.studies.plan import ITERATIVE, Condition, Effort, Figure, Study
+from secateur.studies.plan import BEYOND, ITERATIVE, Condition, Effort, Figure, Study
 
 ACTIVATIONS = ("relu", "softplus", "tanh", "gelu")
 
@@ -16,16 +16,16 @@ STUDIES = tuple(
         ),
         figures=(Figure(f"activations-{name}", ITERATIVE),),
         quick=Effort(seeds=1, examples=examples, rerank_every=every),
-        full=Effort(seeds=seeds),
+        full=Effort(seeds=BEYOND),
         classes=not name.startswith("cos"),
         paper=False,
     )
-    for name, seeds, examples, every in (
-        ("cos-small", 50, None, 1),
-        ("cos-big", 50, 500, 1),
-        ("diamond", 50, 500, 1),
-        ("rshape", 50, 500, 1),
-        ("mnist-acc99", 20, 1_000, 2),
-        ("mnist-deep", 20, 1_000, 2),
+    for name, examples, every in (
+        ("cos-small", None, 1),
+        ("cos-big", 500, 1),
+        ("diamond", 500, 1),
+        ("rshape", 500, 1),
+        ("mnist-acc99", 1_000, 2),
+        ("mnist-deep", 1_000, 2),
     )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.studies.plan import ITERATIVE, Condition, Effort, Figure, Study
+from secateur.studies.plan import BEYOND, ITERATIVE, Condition, Effort, Figure, Study
 
 STUDIES = (
     Study(
@@ -13,7 +13,7 @@ STUDIES = (
         ),
         figures=(Figure("checkpoints-mnist-acc99", ITERATIVE),),
         quick=Effort(seeds=1, examples=1_000, rerank_every=5),
-        full=Effort(seeds=20),
+        full=Effort(seeds=BEYOND),
         criteria=("oracle", "taylor1", "taylor2"),
         paper=False,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.studies.plan import ITERATIVE, Condition, Effort, Figure, Study
+from secateur.studies.plan import BEYOND, ITERATIVE, Condition, Effort, Figure, Study
 
 STUDIES = tuple(
     Study(
@@ -11,14 +11,14 @@ STUDIES = tuple(
         conditions=(Condition("off = zero", name), Condition("off = mean", name, off="mean")),
         figures=(Figure(f"off-{name}", ITERATIVE),),
         quick=Effort(seeds=1, examples=examples, rerank_every=every),
-        full=Effort(seeds=seeds),
+        full=Effort(seeds=BEYOND),
         criteria=("oracle", "taylor1", "taylor2"),
         classes=not name.startswith("cos"),
         paper=False,
     )
-    for name, seeds, examples, every in (
-        ("cos-small", 50, None, 1),
-        ("mnist-acc99", 20, 1_000, 2),
-        ("mnist-deep", 20, 1_000, 5),
+    for name, examples, every in (
+        ("cos-small", None, 1),
+        ("mnist-acc99", 1_000, 2),
+        ("mnist-deep", 1_000, 5),
     )
 )

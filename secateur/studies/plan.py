@@ -15,6 +15,9 @@ PAPER: Mapping[str, str] = MappingProxyType(
     {"oracle": "brute_force", "taylor1": "first_order", "taylor2_paper": "second_order"}
 )
 """The paper's three methods, by the criteria of ours that their curves are compared with."""
+BEYOND = 5
+"""How many networks the full setting has of what goes beyond the paper; of the paper's own it has 50 small ones and 20
+larger."""
 FOUR = ("oracle", "taylor1", "taylor2_paper", "taylor2")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.studies.plan import ITERATIVE, Condition, Effort, Figure, Study
+from secateur.studies.plan import BEYOND, ITERATIVE, Condition, Effort, Figure, Study
 
 STUDIES = tuple(
     Study(
@@ -11,7 +11,7 @@ STUDIES = tuple(
         conditions=(Condition("relu", f"{name}-relu"),),
         figures=(Figure(f"surrogate-{name}", ITERATIVE),),
         quick=Effort(seeds=1, examples=1_000, rerank_every=5),
-        full=Effort(seeds=20),
+        full=Effort(seeds=BEYOND),
         criteria=("oracle", "taylor2", "taylor2_softplus(2)", "taylor2_softplus(10)", "taylor2_softplus(50)"),
         paper=False,
     )
