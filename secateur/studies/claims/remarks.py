@@ -24,7 +24,8 @@ paper does: {training.free_training_well:.0%} and {deep.free_training:.0%} of th
         2: """\
 First order does neither. Second order does both where it is exact ({choice.reach_taylor2:.0%} of the oracle's way);
 the paper's recursion is not exact before the last hidden layer, and chooses badly there
-({choice.reach_taylor2_paper:.0%}). How far each gets hangs on the optimiser""",
+({choice.reach_taylor2_paper:.0%}). In networks trained by L-BFGS exact second order chooses badly too
+({optimiser.reach_taylor2_lbfgs:.0%}, by Adam {optimiser.reach_taylor2_adam:.0%})""",
         3: """\
 No crowd: {cancelling.mixed_mnist:.0%} of the units are neither elite nor cancelling. A little cancelling is learnt,
 among {cancelling.negative_mean_trained_mnist:.0%} of the pairs""",
@@ -35,8 +36,9 @@ The direction is right, the size is not: held-out E falls by {training.improves_
 They grow: as the width to the power of {width.cosine_0.1:.2f} (tolerance 10%) to {width.cosine_0.001:.2f} (0.1%) for
 the cosine, {width.mnist_0.1:.2f} for digits; the claim is a power of 0""",
         6: """\
-Leanings: the oracle takes {deep.deepest_oracle:.0%} of its first 30 units from the deeper layer and empties none;
-{deep.free_over_flat:+.0%} is free; first order prefers no layer, the paper's second order the first""",
+Leanings: the oracle takes {deep.deepest_oracle:.0%} of its first 30 units from the deeper layer and empties none; the
+share that is free differs by {deep.free_over_flat:+.0%} from the flat network's. First order prefers no layer, the
+paper's second order the first""",
         7: """\
 It works for ReLU: exact second order gets {relu.reach_relu_mnist:.0%} and {relu.reach_relu_diamond:.0%} of the
 oracle's way. Softplus adds nothing in one hidden layer and ruins the scores in two""",
@@ -83,8 +85,8 @@ it estimates no better than it chooses. The slopes (true on estimated change) of
 {choice.slope_taylor2:.2f} in the mean: it ranks well without being calibrated. All this is of networks trained by
 Adam or gradient descent. Trained by L-BFGS instead, as the paper's cosines must have been, the same networks have
 larger weights, and Taylor's series gets less far: exact second order {optimiser.reach_taylor2_lbfgs:.2f} of the
-oracle's way over both shapes and both digit networks (by Adam {optimiser.reach_taylor2_adam:.2f}), on 400-100-10
-{optimiser.reach_taylor2_lbfgs_mnist-acc99:.2f}. The recursion gains ({optimiser.reach_taylor2_paper_lbfgs_diamond:.2f}
+oracle's way over both shapes and both digit networks (by Adam {optimiser.reach_taylor2_adam:.2f}), on 400-50-50-10
+{optimiser.reach_taylor2_lbfgs_mnist-deep:.2f}. The recursion gains ({optimiser.reach_taylor2_paper_lbfgs_diamond:.2f}
 on the diamond, where Adam leaves it {optimiser.reach_taylor2_paper_adam_diamond:.2f}): near a minimum it finds no
 units that seem to do harm. So no criterion of derivatives is safe across optimisers; the oracle needs no such luck.""",
         3: """\
