@@ -14,13 +14,15 @@ from matplotlib.ticker import NullFormatter
 
 from secateur.analysis import ROLES, TOLERANCES
 from secateur.plots import save, style
-from secateur.studies.claims import checkpoints, choice, deep, width
+from secateur.studies.claims import checkpoints, deep, optimiser, width
 from secateur.studies.claims.tasks import Record
 
 COLORS = tuple(line.color for line in (style.CRITERIA["oracle"], style.CRITERIA["taylor1"], style.CRITERIA["taylor2"]))
 COLORS = (*COLORS, style.CRITERIA["magnitude"].color, *(line.color for line in style.SPARE))
 BAND = (10.0, 90.0)
 NETWORKS = ("cosine\n20 units", "diamond\n100", "random\nshape 100", "400-100-10\n100")
+LBFGS = ("diamond\n100 units", "random\nshape 100", "400-100-10\n100", "400-50-50-10\n100")
+ORDERS = {"taylor1": "first order", "taylor2_paper": "second, the paper's", "taylor2": "second, exact"}
 
 
 def draw(records: Sequence[Record], folder: Path) -> list[Path]:
@@ -56,27 +58,32 @@ def _training(found: Sequence[Record]) -> Figure:
     return figure
 
 
-def _choice(found: Sequence[Record], relu: Sequence[Record]) -> Figure:
-    figure, (left, right) = _panels(2)
-    names = {"taylor1": "first order", "taylor2_paper": "second, the paper's", "taylor2": "second, exact"}
-    for at, (order, label) in enumerate(names.items()):
-        for place in range(len(choice.NETWORKS)):
-            values = _curves(found, f"reach_{order}")[:, place]
-            _dots(left, place + 0.25 * (at - 1), values, COLORS[at + 1], label if place == 0 else "")
-    left.set_xticks(range(len(NETWORKS)), NETWORKS)
-    left.set(ylabel="removals until E + 5% of S,\noracle's = 1", ylim=(-0.05, 1.6))
-    left.legend(loc="upper left", ncols=2)
+def _choice(found: Sequence[Record], trained: Sequence[Record], relu: Sequence[Record]) -> Figure:
+    figure = style.new_figure(style.WIDE, 5.2)
+    (left, right), (low, unused) = figure.subplots(2, 2)
+    unused.remove()
+    registered = [_curves(found, f"reach_{order}").T for order in ORDERS]
+    lbfgs = [[_values(trained, f"reach_{order}_lbfgs_{net}") for net in optimiser.NETWORKS] for order in ORDERS]
+    for axes, orders, networks in ((left, registered, NETWORKS), (right, lbfgs, LBFGS)):
+        for at, (label, places) in enumerate(zip(ORDERS.values(), orders, strict=True)):
+            for place, values in enumerate(places):
+                _dots(axes, place + 0.25 * (at - 1), values, COLORS[at + 1], label if place == 0 else "")
+        axes.set_xticks(range(4), networks)
+        axes.legend(loc="upper left", ncols=2)
+    left.set_title("trained by Adam or gradient descent", loc="left")
+    right.set_title("trained by L-BFGS", loc="left")
     columns = ("sigmoid_mnist", "relu_mnist", "sigmoid_diamond", "relu_diamond")
     for place, column in enumerate(columns):
-        _dots(right, place - 0.15, _values(relu, f"reach_{column}"), COLORS[3], "second, exact" if place == 0 else "")
+        _dots(low, place - 0.15, _values(relu, f"reach_{column}"), COLORS[3], ORDERS["taylor2"] if place == 0 else "")
         if column.startswith("relu"):
             stand_in = _values(relu, f"stand_in_{column.removeprefix('relu_')}")
-            _dots(right, place + 0.15, stand_in, COLORS[4], "scored with softplus" if place == 1 else "")
-    right.set_xticks(range(4), ("400-100-10\nsigmoid", "400-100-10\nReLU", "diamond\nsigmoid", "diamond\nReLU"))
-    right.set(ylim=(-0.05, 1.6))
-    right.legend(loc="upper left", ncols=2)
-    for axes in (left, right):
+            _dots(low, place + 0.15, stand_in, COLORS[4], "scored with softplus" if place == 1 else "")
+    low.set_xticks(range(4), ("400-100-10\nsigmoid", "400-100-10\nReLU", "diamond\nsigmoid", "diamond\nReLU"))
+    low.legend(loc="upper left", ncols=2)
+    low.set_title("trained by Adam, sigmoid and ReLU", loc="left")
+    for axes in (left, right, low):
         axes.axhline(1, color=style.RULE, zorder=0)
+        axes.set(ylabel="removals until E + 5% of S,\noracle's = 1", ylim=(-0.05, 1.6))
     return figure
 
 
@@ -184,7 +191,7 @@ def _subset(found: Sequence[Record]) -> Figure:
 FIGURES: Mapping[str, tuple[tuple[str, ...], Callable[..., Figure]]] = MappingProxyType(
     {
         "training": (("training",), _training),
-        "choice": (("choice", "relu"), _choice),
+        "choice": (("choice", "optimiser", "relu"), _choice),
         "cancelling": (("cancelling",), _cancelling),
         "width": (("width",), _width),
         "layers": (("deep",), _layers),
