@@ -10,9 +10,10 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.fx import Node
 
+from secateur.errors import OptionError
 from secateur.gated import GatedLoss, Tile, answer, exactly, finite
 from secateur.units import Reading
-from secateur.units.graph import argument, evaluate
+from secateur.units.graph import argument, evaluate, example_dim, source_line
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class GatePass:
             if slope is not None:
                 reading = self.network.readings[node]
                 owner, mine = _owners(reading, self.gates)
-                product = (_columns(reading, value) * _columns(reading, slope)).sum(2)
+                product = (_columns(node, reading, value) * _columns(node, reading, slope)).sum(2)
                 total.index_add_(1, owner, -product[:, mine])
         return total * (self.gates != 0)
 
@@ -89,7 +90,7 @@ class GatePass:
         for node, value in self.offered.items():
             reading = self.network.readings[node]
             owner, mine = _owners(reading, self.gates)
-            largest = _columns(reading, value).abs().amax(2)[:, mine]
+            largest = _columns(node, reading, value).abs().amax(2)[:, mine]
             most.scatter_reduce_(1, owner.expand(len(self.tile), -1), largest, "amax")
         return most * (self.gates != 0)
 
@@ -113,10 +114,16 @@ def _owners(reading: Reading, gates: Tensor) -> tuple[Tensor, Tensor]:
     return owner[mine], mine
 
 
-def _columns(reading: Reading, value: Tensor) -> Tensor:
-    """(examples, indices of the dimension that is read, positions), in float64."""
-    return (
-        value.movedim(reading.dim, -1).flatten(1, -2).movedim(1, 2).double()
-        if value.dim() > 2
-        else value[..., None].double()
-    )
+def _columns(node: Node, reading: Reading, value: Tensor) -> Tensor:
+    """(examples, indices of the dimension that is read, positions), in float64.
+
+    Raises: OptionError where the reader's examples have no dimension of their own.
+    """
+    at = example_dim(argument(node, 0))
+    if at is None:
+        raise OptionError(
+            f"the engines lazy and racing look at every example alone, and what {node.name} ({source_line(node)}) "
+            'reads has no dimension of examples: they lie together with positions. Use engine="exact"'
+        )
+    rows = value.movedim((at, reading.dim), (0, 1)).double()
+    return rows[..., None].flatten(2)

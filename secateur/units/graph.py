@@ -209,6 +209,14 @@ def shape_for_one(value: Any) -> tuple[int, ...]:
     return tuple(size_for_one(size) for size in fake.shape)
 
 
+def example_dim(node: Node) -> int | None:
+    """The dimension of a tensor along which its examples lie; None where none is theirs alone, as after a reshape
+    that puts them together with positions."""
+    shape = node.meta["val"].shape
+    free = [dim for dim, size in enumerate(shape) if _is_free(size)]
+    return free[0] if len(free) == 1 and size_for_one(shape[free[0]]) == 1 else None
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep torch's own warnings and logs of a capture to itself: what fails is told by the error."""

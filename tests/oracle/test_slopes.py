@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 from cases import BY_NAME, CASES, Case, gated
-from torch import Tensor
+from torch import Tensor, nn
 
 from secateur import oracle
+from secateur.errors import OptionError
 from secateur.gated import GatedLoss
 from secateur.oracle.prediction import slope_and_curvature
 from secateur.oracle.sampling import changes_at
@@ -107,3 +108,33 @@ def test_sampled_curvature_has_the_gauss_newton_mean(name: str) -> None:
     error = draws.std(0) / 200**0.5
     assert bool(((draws.mean(0) - expected).abs() <= 5 * error + 1e-12).all())
     assert torch.equal(slope_and_curvature(loss, gates, 7)[1], draws[7])
+
+
+class Sequences(nn.Module):
+    """Positions first behind the first layer, or put together with the examples."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.a, self.b = how, nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.tanh(self.a(x))
+        if self.how == "first":
+            return self.b(hidden.permute(1, 0, 2)).mean(0)
+        return self.b(hidden.reshape(-1, 6)).reshape(-1, x.shape[1], 3).mean(1)
+
+
+@pytest.mark.parametrize("positions", [5, 8])
+def test_positions_before_examples(positions: int) -> None:
+    """As many positions as examples must not be taken for them."""
+    torch.manual_seed(0)
+    x, y = torch.randn(8, positions, 4).double(), torch.randint(3, (8,))
+    loss = GatedLoss(Sequences("first").double().eval(), (x, y))
+    alone = [-loss.on((x[n : n + 1], y[n : n + 1])).gradient() for n in range(8)]
+    assert torch.allclose(slopes(loss, loss.gates()).first, torch.stack(alone), rtol=1e-12, atol=1e-14)
+
+
+def test_examples_without_a_dimension_of_their_own_are_refused() -> None:
+    loss = GatedLoss(Sequences("together").double().eval(), (torch.randn(8, 5, 4).double(), torch.randint(3, (8,))))
+    with pytest.raises(OptionError, match=r'lazy and racing look at every example alone.*Use engine="exact"'):
+        slopes(loss, loss.gates())
