@@ -11,8 +11,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ from secateur.data import Splits, load
 from secateur.errors import SecateurError
 from secateur.plots import GainLine, Run, draw_gains, save
 from secateur.plots.schedules import draw_schedules
+from secateur.threads import threads
 from secateur.zoo import trained
 
 CRITERIA = ("oracle", "taylor1", "taylor2", "taylor2_paper", "magnitude", "random")
@@ -33,6 +33,9 @@ SCHEDULES = {"iterative": 1, "single": None}
 RANKED = {"iterative": "again after each", "single": "once"}
 TITLES = {"iterative": "Algorithm II: ranked again after every removal", "single": "Algorithm I: ranked once"}
 POINTS = (0.01, 0.05)
+# The products are small: a second thread gains little, and costs much where something else wants its core. And runs go
+# on, and reports agree, on machines with other numbers of cores.
+THREADS = 1
 # The names that prune() gives them: what ranks the units is the training data, as in the paper.
 TRAINING, HELD_OUT = "scored_accuracy", "accuracy"
 LEAST_ACCURACY = 0.99
@@ -86,7 +89,7 @@ class Demo:
 
     def make(self) -> None:
         """All of it; what is there already is kept."""
-        with one_thread():
+        with threads(THREADS):
             for schedule, rerank_every in SCHEDULES.items():
                 for criterion in self.criteria:
                     self.told(f"pruning: {criterion}, {schedule}")
@@ -185,7 +188,7 @@ def subject(seed: int = 0, progress: bool = True) -> tuple[Subject, float]:
     Raises: SecateurError where the training did not reach 0.99 on its own examples.
     """
     start = time.perf_counter()
-    with one_thread():
+    with threads(THREADS):
         model = trained("mnist-acc99", seed=seed, progress=progress).model
     found = Subject(model, load("mnist20", flatten=True))
     if (reached := found.accuracy(model, "fit")) < LEAST_ACCURACY:
@@ -194,18 +197,6 @@ def subject(seed: int = 0, progress: bool = True) -> tuple[Subject, float]:
             f"{LEAST_ACCURACY}. Take another --seed."
         )
     return found, time.perf_counter() - start
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The products are small: a second thread gains little, and costs much where something else wants its core. And
-    runs go on, and reports agree, on machines with other numbers of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from secateur.bench.growth import grow_examples, grow_width
 from secateur.bench.oracle import oracle_round
 from secateur.bench.runs import compared_runs
 from secateur.bench.subjects import DEFAULTS, Subject, make_subject
-from secateur.bench.timing import machine, threads
+from secateur.bench.timing import machine
 
 __all__ = [
     "DEFAULTS",
@@ -26,5 +26,4 @@ __all__ = [
     "machine",
     "make_subject",
     "oracle_round",
-    "threads",
 ]

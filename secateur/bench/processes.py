@@ -19,8 +19,9 @@ import torch
 from secateur import criteria, ranking
 from secateur.bench.runs import run
 from secateur.bench.subjects import Weights, make_subject
-from secateur.bench.timing import Seconds, interleaved, threads
+from secateur.bench.timing import Seconds, interleaved
 from secateur.errors import OptionError, RankError
+from secateur.threads import threads
 
 
 def two_against_one(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,22 +56,6 @@ def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
             way()
             taken[name].append(time.perf_counter() - start)
     return {name: Seconds(tuple(values)) for name, values in taken.items()}
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """That many threads for torch inside.
-
-    Raises: OptionError for none.
-    """
-    if count < 1:
-        raise OptionError(f"got {count} threads; expected 1 or more.")
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def machine() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from secateur.cli import show
 from secateur.cli.app import DONE
 from secateur.cli.options import PLAINLY, OutputOptions, Several, names
 from secateur.errors import OptionError
+from secateur.threads import threads as using
 
 app = App(name="bench", help="Measure the oracle's engines, and what others would run in their place.")
 
@@ -182,7 +183,7 @@ def _measure(
 
     found: dict[str, Any] = {"command": "bench oracle", "rounds": [], "runs": [], "growth": []}
     growing = {key: options[key] for key in ("rounds", "peer_units", "seed")}
-    with bench.threads(threads):
+    with using(threads):
         found["machine"] = bench.machine()
         for name in networks:
             told(f"{name}: training or reading the network")

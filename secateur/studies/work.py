@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from secateur.gated import GatedLoss
 from secateur.loop import remove_units
 from secateur.studies.jobs import Job
 from secateur.studies.plan import SINGLE
+from secateur.threads import threads
 from secateur.trace import Measured, Trace
 from secateur.zoo import TrainingRecord
 
@@ -31,7 +30,7 @@ def do(job: Job) -> dict[str, Any]:
 
     Raises: what training and pruning raise.
     """
-    with one_thread():
+    with threads(1):  # so that records agree on machines with other numbers of cores; and jobs run side by side
         model, splits, record = network(job)
         ranking = GatedLoss(model, splits.rank.pair, job.condition.loss, off=job.condition.off)
         held_out = ranking.on(splits.report.pair)
@@ -144,14 +143,3 @@ def gain_curves(loss: GatedLoss, trace: Trace, name: str, points: int) -> list[d
         errors = gain_curve(loss, trace.removed[step], gains, alive).tolist()
         found.append({"criterion": name, "step": step, "unit": trace.removed[step], "gains": gains, "errors": errors})
     return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """So that records agree on machines with other numbers of cores; and jobs run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -19,6 +19,7 @@ from secateur.losses import Loss, prepare_target
 from secateur.losses import resolve as resolve_loss
 from secateur.metrics import higher_is_better
 from secateur.metrics import resolve as resolve_metric
+from secateur.threads import threads as using
 
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 CHUNK = 2_000  # examples in one forward when measuring
@@ -112,7 +113,7 @@ def train(
     x = split.x.double() if full_batch else split.x
     size = len(split) if full_batch else batch_size
     scale = LBFGS_SCALE if full_batch else 1.0
-    with _threads(threads), torch.random.fork_rng(devices=[]), precision, _bar(epochs, progress) as advance:
+    with using(threads), torch.random.fork_rng(devices=[]), precision, _bar(epochs, progress) as advance:
         torch.manual_seed(seed)
         targets = prepare_target(loss, (len(split), *_outputs(model, x[:1]).shape[1:]), split.y)
         stepper = _optimizer(optimizer, model, learning_rate, weight_decay)
@@ -207,17 +208,6 @@ def _float64(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.to(dtype=dtypes.pop())
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        if count is not None:
-            torch.set_num_threads(count)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -10,9 +10,10 @@ import torch
 from secateur import oracle
 from secateur.bench import Subject, make_subject, oracle_round
 from secateur.bench.oracle import ratios, report
-from secateur.bench.timing import Seconds, interleaved, threads
+from secateur.bench.timing import Seconds, interleaved
 from secateur.cli import show
 from secateur.errors import OptionError, UnknownNameError
+from secateur.threads import threads
 
 ENGINES = sorted(oracle.ENGINES)
 

@@ -16,7 +16,7 @@ from typing import Any
 from secateur.errors import SecateurError
 from secateur.studies import store
 from secateur.studies.claims.networks import Effort
-from secateur.studies.work import one_thread
+from secateur.threads import threads
 
 FORMAT = 1  # raise it when what an experiment does, or how it is written, changes
 EXPERIMENTS: Mapping[str, str] = MappingProxyType(
@@ -70,7 +70,7 @@ class Task:
 
 def do(task: Task) -> Record:
     """The record of a task, the same every time but for the seconds of `cost`."""
-    with one_thread():
+    with threads(1):
         found = importlib.import_module(EXPERIMENTS[task.experiment]).measure(task.seed, task.effort)
     return {"experiment": task.experiment, "seed": task.seed, **found}
 
