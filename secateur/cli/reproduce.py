@@ -115,6 +115,8 @@ def _tell(outcome: Outcome, out: Path) -> None:
     for reason in dict.fromkeys(outcome.skipped.values()):
         names = [name for name, why in outcome.skipped.items() if why == reason]
         show.text(f"Skipped {', '.join(names)}: {reason}")
+    if outcome.left_out:
+        show.text(f"In no figure, since they learnt nothing: {'; '.join(outcome.left_out)}.")
     rows = [
         [figure, criterion, mark.replace("_", " "), _cell(both["paper"].get(mark)), _own(own), str(own["networks"])]
         for figure, criteria in outcome.agreement.items()

@@ -16,6 +16,7 @@ from secateur.studies.draw import draw
 from secateur.studies.jobs import jobs_of, share
 from secateur.studies.plan import Study
 from secateur.studies.pool import Told, run
+from secateur.studies.store import Record
 
 ALL, PAPERS = "all", "paper"
 PLAN = "plan.json"
@@ -59,7 +60,7 @@ class Wanted:
 @dataclass
 class Outcome:
     """What a reproduction came to: figures drawn, jobs done now and before, studies skipped and jobs failed, with the
-    reasons."""
+    reasons; and networks that are in no figure, since they learnt nothing."""
 
     figures: list[str] = field(default_factory=list)
     made: int = 0
@@ -67,6 +68,7 @@ class Outcome:
     waiting: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     agreement: dict[str, Any] = field(default_factory=dict)
 
 
@@ -114,6 +116,8 @@ def redraw(wanted: Wanted, out: Path, outcome: Outcome) -> Outcome:
         jobs = jobs_of([study], full=wanted.full, seeds=wanted.seeds)
         records = store.read(out, jobs)
         outcome.waiting += 0 if study.name in outcome.skipped else len(jobs) - len(records)
+        outcome.left_out += [str(job) for job, record in records if not learnt(record)]
+        records = [pair for pair in records if learnt(pair[1])]
         if records:
             everything += records
             made = draw(study, records, out / "figures", wanted.figures(study))
@@ -123,6 +127,12 @@ def redraw(wanted: Wanted, out: Path, outcome: Outcome) -> Outcome:
     store.write_text(out / "agreement.csv", to_csv(outcome.agreement))
     store.write_text(out / "agreement.md", to_markdown(outcome.agreement))
     return outcome
+
+
+def learnt(record: Record) -> bool:
+    """Whether the network is any better than without its units: some trainings never leave a constant answer."""
+    errors = record["runs"][0]["error"]
+    return errors[0] < errors[-1]
 
 
 def _possible(studies: Sequence[Study], outcome: Outcome) -> list[Study]:

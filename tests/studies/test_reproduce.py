@@ -224,3 +224,18 @@ def test_the_command(
     assert run(["reproduce", "merge"]) == 2
     assert run(["reproduce", "tiny", "--shard", "3/2"]) == 2
     assert module.ALL == "all"
+
+
+def test_networks_that_learnt_nothing_are_in_no_figure(study: Study, whole: Path) -> None:
+    (job, record), *_ = store.read(whole, jobs_of([study]))
+    for found in record["runs"]:
+        found["error"] = found["error"][::-1]
+    store.write(whole, job, record)
+    outcome = reproduce(Wanted(), whole)
+    assert outcome.left_out == [str(job)]
+    assert outcome.waiting == 0
+    with (whole / "figures" / "tiny.csv").open(encoding="utf-8") as file:
+        curves = {(row["condition"], row["curve"]) for row in csv.DictReader(file)}
+    assert ("off = zero", "network 0") in curves
+    assert ("off = zero", "network 1") not in curves
+    assert ("off = mean", "network 1") in curves
