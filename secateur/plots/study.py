@@ -99,8 +99,9 @@ def _panel(axes: Axes, panel: Panel, looks: dict[str, style.LineStyle], marks: d
         everything += curve.runs.ravel().tolist()
         if len(curve.runs) > 1:
             axes.fill_between(x, *panel.band(curve), color=look.color, alpha=0.16, linewidth=0, zorder=look.order - 2)
+            faint = min(0.22, 2 / len(curve.runs))  # of fifty networks the single ones must not hide the rest
             for run in curve.runs:
-                axes.plot(x, run, color=look.color, alpha=0.22, linewidth=0.4, zorder=look.order - 1)
+                axes.plot(x, run, color=look.color, alpha=faint, linewidth=0.4, zorder=look.order - 1)
         every = max(1, len(x) // 6)
         axes.plot(
             x,

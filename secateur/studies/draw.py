@@ -59,7 +59,7 @@ def _gains(study: Study, records: Records, criterion: str, path: Path) -> Path |
     if not curves:
         return None
     picture = draw_gains([GainLine(c["unit"], c["gains"], c["errors"], c["step"]) for c in curves])
-    title = f"{study.title}: units chosen by {tables.LABELS.get(criterion, criterion)}"
+    title = f"{study.title}\nunits chosen by {tables.LABELS.get(criterion, criterion)}"
     picture.axes[0].set_title(title, loc="left", fontsize=9, fontweight="bold")
     for suffix in SUFFIXES:
         save(picture, path.with_name(f"{path.name}.{suffix}"))
