@@ -152,30 +152,32 @@ class Chain:
         weight = env[argument(self.nodes[0], 1)].index_select(1, columns.flatten())
         offered = value.index_select(1, columns.flatten())[:, None, :]
         found = torch.zeros(len(columns), dtype=torch.float64, device=columns.device)
-        scale = offered.new_ones(1, 1, len(weight))  # before a linear layer, dz/dz_1 is diagonal
+        scale = offered.new_ones(1, 1, len(weight))  # before a linear layer dz/dz_1 is diagonal
         tangents: Tensor | None = None  # dz/dg_u behind one: (examples, width, candidates)
 
-        def behind(matrix: Tensor) -> Tensor:
-            whole = (matrix @ weight) * offered
+        def spread(matrix: Tensor) -> Tensor:
+            whole = matrix * offered
             return whole if each == 1 else whole.unflatten(2, (-1, each)).sum(3)
 
         for factor, bend in steps:
-            if bend is None:
-                tangents = behind(factor * scale) if tangents is None else factor @ tangents
+            if bend is None and tangents is not None:
+                tangents = factor @ tangents
+            elif bend is None and len(factor) <= weight.shape[1]:  # whichever makes the smaller product first
+                tangents = spread((factor * scale) @ weight)
+            elif bend is None:
+                tangents = factor @ spread(scale.mT * weight)
             elif tangents is not None:
                 found += (bend[:, :, None] * tangents.square()).sum(1).to(torch.float64).sum(0)
                 tangents = tangents * factor[:, :, None]
             else:
-                bend = bend * scale.square()[:, 0]
                 if each == 1:  # the square of a product is the product of squares
-                    terms = (bend @ weight.square()) * offered.square()[:, 0]
+                    terms = ((bend * scale.square()[:, 0]) @ weight.square()) * offered.square()[:, 0]
                 else:
-                    terms = (bend[:, :, None] * behind(torch.eye(len(weight)).to(weight)).square()).sum(1)
+                    terms = (bend[:, :, None] * spread(scale.mT * weight).square()).sum(1)
                 found += terms.to(torch.float64).sum(0)
                 scale = scale * factor[:, None, :]
         if slope.requires_grad:
-            if tangents is None:
-                tangents = behind(torch.diag_embed(scale[:, 0]))
+            tangents = spread(scale.mT * weight) if tangents is None else tangents
             (curved,) = torch.autograd.grad(
                 slope, end, tangents.movedim(2, 0), retain_graph=True, is_grads_batched=True, materialize_grads=True
             )

@@ -29,6 +29,7 @@ NETWORKS = {
     "two activations in a row": (sizes(6, 7, 5, 3, between=(nn.Tanh, nn.Softplus)), "mse"),
     "no activation": (sizes(6, 7, 5, 3, between=()), "cross_entropy"),
     "kinks": (sizes(6, 7, 5, 3, between=(nn.ReLU,)), "cross_entropy"),
+    "more outputs than candidates": (sizes(6, 4, 9, 8, 3), "mse"),
     "softmax behind": ([*sizes(6, 7, 5, 3), nn.Softmax(1)], "mse"),
     "more behind": (
         [*sizes(6, 7, 5, 6), nn.LayerNorm(6), nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 3, 3), nn.Flatten()],
