@@ -97,8 +97,8 @@ shapes" is true of the exact derivative and false of the recursion. On 400-100-1
 identical and reach {choice.reach_taylor2_mnist-acc99:.2f}. First order predicts the sign of only
 {choice.sign_taylor1:.0%} of the changes: it estimates no better than it chooses. Exact second order ranks well without
 being calibrated: the slope of true on estimated change is {choice.slope_taylor2:.2f} in the mean. All this is of
-networks trained by Adam or gradient descent. In the same networks trained by L-BFGS, as the paper's cosines must be,
-exact second order reaches {optimiser.reach_taylor2_lbfgs:.2f} over both shapes and both digit networks (by Adam
+networks trained by Adam or gradient descent. In the same networks trained by L-BFGS, as the paper's cosines must have
+been, exact second order reaches {optimiser.reach_taylor2_lbfgs:.2f} over both shapes and both digit networks (by Adam
 {optimiser.reach_taylor2_adam:.2f}), on 400-50-50-10 {optimiser.reach_taylor2_lbfgs_mnist-deep:.2f}: there Taylor's
 series does choose badly, as the paper says. The recursion gains on the diamond
 ({optimiser.reach_taylor2_paper_lbfgs_diamond:.2f} instead of {optimiser.reach_taylor2_paper_adam_diamond:.2f}).""",
