@@ -9,9 +9,8 @@ from torch.fx import Node
 
 from secateur.errors import CriterionError
 from secateur.gated import GatedLoss, Tile, answer, exactly
-from secateur.oracle.curvature import derivatives
+from secateur.oracle.curvature import derivatives, is_activation
 from secateur.units.graph import argument, operator_name
-from secateur.units.rules import RULES
 
 
 def taylor2_paper(loss: GatedLoss, alive: Int64[Tensor, " alive"]) -> Float64[Tensor, " alive"]:
@@ -65,10 +64,9 @@ def _chain(loss: GatedLoss) -> list[tuple[Node, Node]]:
     node = graph.output[0]
     while waiting:
         sources = [source for source in node.all_input_nodes if source in varying]
-        rule = RULES.get(operator_name(node))
         linear = operator_name(node) == "aten.linear.default" and node.meta["val"].dim() == 2
-        known = linear or (rule is not None and rule.pointwise) or (not chain and _is_softmax(node))
-        if len(sources) != 1 or not known:
+        known = linear or (not chain and _is_softmax(node))
+        if len(sources) != 1 or not (known or is_activation(node, sources[0])):
             raise CriterionError(
                 f"taylor2_paper is defined for a plain chain of linear layers and activations; {operator_name(node)} "
                 f"({node.name}) is neither. Use taylor2, which is exact in any network."

@@ -61,12 +61,17 @@ def chain_behind(loss: GatedLoss, front: Front) -> tuple[Node, ...] | None:
     chain, varying = [*tail.first], graph.descendants(graph.inputs)
     while chain[-1] not in graph.output:
         (node, *others) = [user for user in tail.nodes if chain[-1] in user.all_input_nodes]
-        rule = RULES.get(operator_name(node))
-        known = _is_linear(node) or (rule is not None and rule.pointwise)
+        known = _is_linear(node) or is_activation(node, chain[-1])
         if others or not known or argument(node, 0) is not chain[-1] or len(varying & {*node.all_input_nodes}) > 1:
             break
         chain.append(node)
     return tuple(chain)
+
+
+def is_activation(node: Node, source: Node) -> bool:
+    """Whether an operator acts on each element of this operand alone, and broadcasts none of them."""
+    rule = RULES.get(operator_name(node))
+    return rule is not None and rule.pointwise and shape_for_one(node) == shape_for_one(source)
 
 
 def _is_linear(node: Node) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from secateur.criteria import CRITERIA
+from secateur.errors import CriterionError
 from secateur.gated import GatedLoss
 from secateur.oracle.curvature import chain_behind, second_derivatives
 from secateur.oracle.tail import find_fronts
@@ -154,3 +155,24 @@ def test_other_networks_have_no_chain() -> None:
         units = torch.arange(len(loss.units))
         assert not any(chain_behind(loss, front) for front in find_fronts(loss.network, units.tolist()))
         assert torch.allclose(second_derivatives(loss, loss.gates(), units), loss.curvature(), rtol=1e-9, atol=1e-12)
+
+
+def test_what_broadcasts_is_no_activation() -> None:
+    """One number for many: its slope is a sum, not an element's."""
+
+    class Spread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(6, 4), nn.Linear(4, 1), nn.Linear(5, 3)
+            self.factors = nn.Parameter(torch.randn(5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.c(torch.tanh(torch.tanh(self.b(torch.tanh(self.a(x)))) * self.factors))
+
+    torch.manual_seed(0)
+    loss = GatedLoss(Spread().double().eval(), (torch.randn(30, 6).double(), torch.rand(30, 3).double()), "sse")
+    units = torch.arange(4)
+    found, expected = second_derivatives(loss, loss.gates(), units), loss.curvature(units=units)
+    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+    with pytest.raises(CriterionError, match="plain chain"):
+        CRITERIA["taylor2_paper"](loss, units)
