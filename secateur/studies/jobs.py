@@ -72,7 +72,7 @@ def share(jobs: Sequence[Job], shard: str) -> list[Job]:
     Raises: OptionError for what is no shard.
 
     >>> from secateur.studies import STUDIES
-    >>> [job.seed for job in share(jobs_of([STUDIES["mnist-deep"]], seeds=5), "2/3")]
+    >>> [job.seed for job in share(jobs_of([STUDIES["lenet-5"]], seeds=5), "2/3")]
     [1, 4]
     """
     part, _, of = shard.partition("/")
