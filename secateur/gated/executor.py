@@ -7,6 +7,7 @@ the number of ranks changes no sum, and each rank holds the same sums and decide
 
 from __future__ import annotations
 
+import atexit
 import functools
 import math
 import os
@@ -184,9 +185,16 @@ def choose(device: torch.device) -> Executor:
                 f"the environment is torchrun's, but the process group can't be made: {error}. Start with torchrun, or "
                 f"without {', '.join(LAUNCHED)} in the environment."
             ) from error
+        atexit.register(_leave)
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return Serial()
     return Distributed(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    """Of a group that is still there when Python ends, gloo's threads may abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _in_threads(function: Callable[[int], Rows], count: int, threads: int) -> Iterator[Rows]:
